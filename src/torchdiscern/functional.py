@@ -1,0 +1,423 @@
+"""The mathematics: pure functions on tensors, without state and without modules.
+
+Symbols, the same everywhere: B samples, C classes, D features; `a[i,j]` the activation of feature j for
+sample i, `y[i]` its class, `n[c]` the samples of class c in the batch, `M[c,j]` class means, `P[c,j]` the
+class distribution of feature j, `q[c]` the share of features per class, `t[c]` the prior.
+
+Half-precision features are computed with in float32, float32 and float64 in their own type. All functions
+can be differentiated twice.
+
+Source: Croitoru, Grigore and Ionescu, "Discriminability-enforcing loss to improve representation learning",
+CVPR Workshops 2022, arXiv 2202.07073. What goes beyond the paper is marked as an extension.
+"""
+
+import math
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from torchdiscern import checks
+
+__all__ = [
+    "IMPURITIES",
+    "Terms",
+    "activation",
+    "class_counts",
+    "class_distribution",
+    "class_means",
+    "coverage_divergence",
+    "distribution_of_means",
+    "entropy",
+    "gini",
+    "impurity",
+    "renyi",
+    "shannon",
+    "terms",
+]
+
+Impurity = Literal["gini", "entropy", "renyi", "shannon"]
+EPS = 1e-10
+
+
+def activation(features: Tensor, *, feature_dim: int = 1, signed: bool = False) -> Tensor:
+    """Activation of each feature for each sample: the mean of its absolute values over all positions.
+
+    `a[i,j] = mean over positions of abs(x[i,j,...])`. After a ReLU the absolute value does nothing and this is
+    the global average pool that a network computes anyway.
+
+    Args:
+        features: activations of one layer, `[B, D]` or `[B, D, ...]` with any number of spatial or token axes.
+        feature_dim: the axis of the features: 1 for `[B, D, H, W]`, -1 for the `[B, T, D]` of a transformer.
+        signed: leave the sign (the entropy alternative does).
+
+    Returns:
+        `[B, D]`, in float32 at least.
+
+    Raises:
+        TypeError: features are no floating-point tensor.
+        ValueError: features have one dimension or are empty, or have no such `feature_dim`.
+
+    Source: METHOD "activation".
+
+    Example:
+        >>> activation(torch.tensor([[[1.0, -3.0], [0.0, 4.0]]]))
+        tensor([[2., 2.]])
+    """
+    checks.check_features(features, feature_dim=feature_dim)
+    x = features if signed else features.abs()
+    dtype = torch.promote_types(features.dtype, torch.float32)
+    positions = [axis for axis in range(1, x.ndim) if axis != feature_dim % x.ndim]
+    return x.mean(positions, dtype=dtype) if positions else x.to(dtype)
+
+
+def class_counts(target: Tensor, num_classes: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Samples of each class in the batch, `n[c]`.
+
+    Args:
+        target: class indices `[B]` in `[0, C)`.
+        num_classes: C.
+        dtype: of the result.
+
+    Returns:
+        `[C]`.
+
+    Source: METHOD "class mean".
+
+    Example:
+        >>> class_counts(torch.tensor([0, 2, 2]), num_classes=3)
+        tensor([1., 0., 2.])
+    """
+    ones = torch.ones(target.shape[0], dtype=dtype, device=target.device)
+    return ones.new_zeros(num_classes).index_add(0, target.long(), ones)
+
+
+def class_means(activation: Tensor, target: Tensor, num_classes: int, *, eps: float = EPS) -> Tensor:
+    """Mean activation of each feature over the samples of each class.
+
+    `M[c,j] = (sum over i with y[i]=c of a[i,j]) / (n[c] + eps)`; an absent class has `M = 0`.
+
+    Args:
+        activation: `a`, `[B, D]`.
+        target: class indices `[B]` in `[0, C)`.
+        num_classes: C.
+        eps: keeps the division finite.
+
+    Returns:
+        `M`, `[C, D]`.
+
+    Raises:
+        TypeError: a wrong type or dtype.
+        ValueError: a wrong shape, length or device, or (checked on the CPU) an index outside `[0, C)`.
+
+    Source: METHOD "class mean".
+
+    Example:
+        >>> class_means(torch.tensor([[1.0, 0.0], [3.0, 0.0], [0.0, 5.0]]), torch.tensor([0, 0, 1]), 2)
+        tensor([[2., 0.],
+                [0., 5.]])
+    """
+    checks.check_num_classes(num_classes)
+    checks.check_features(activation, name="activation")
+    checks.check_target(target, activation, num_classes, name="activation")
+    sums = activation.new_zeros(num_classes, activation.shape[1]).index_add(0, target.long(), activation)
+    return sums / (class_counts(target, num_classes, activation.dtype) + eps).unsqueeze(1)
+
+
+def distribution_of_means(
+    class_means: Tensor, *, damping: float = 0.0, softmax: bool = False, eps: float = EPS
+) -> Tensor:
+    """Class distribution of each feature from its class means.
+
+    `P[c,j] = M[c,j] / (sum over c of M[c,j] + damping * mean over j of sum over c of M[c,j] + eps)`, the mean
+    taken without gradient. A dead feature has `P[:, j] = 0`.
+
+    Args:
+        class_means: `M`, `[C, D]`.
+        damping: 0 is the authors' formula. Above 0 a fading feature gets a small P, hence a large impurity,
+            and is pulled back before it dies (extension).
+        softmax: `P = softmax over c of M` over all classes, absent ones included (the entropy alternative).
+        eps: keeps the division finite.
+
+    Returns:
+        `P`, `[C, D]`. NaN or infinite class means give NaN.
+
+    Source: METHOD "class distribution of a feature", "entropy alternative", "damping".
+
+    Example:
+        >>> distribution_of_means(torch.tensor([[1.0, 0.0], [3.0, 2.0]]))
+        tensor([[0.2500, 0.0000],
+                [0.7500, 1.0000]])
+    """
+    if softmax:
+        # softmax alone would turn a mean of -inf into a probability of 0
+        finite = class_means.isfinite().all(0)
+        return class_means.softmax(0).masked_fill(~finite, math.nan)
+    sums = class_means.sum(0)
+    floor = eps + damping * sums.detach().mean() if damping else eps
+    return class_means / (sums + floor)
+
+
+def class_distribution(
+    features: Tensor,
+    target: Tensor,
+    num_classes: int,
+    *,
+    feature_dim: int = 1,
+    damping: float = 0.0,
+    softmax: bool = False,
+    eps: float = EPS,
+) -> Tensor:
+    """Class distribution of each feature: how its activation is shared among the classes.
+
+    Args:
+        features: activations of one layer, `[B, D]` or `[B, D, ...]`.
+        target: class indices `[B]` in `[0, C)`.
+        num_classes: C.
+        feature_dim: the axis of the features, -1 for `[B, T, D]`.
+        damping: see `distribution_of_means`.
+        softmax: the entropy alternative's distribution: signed activations, softmax over the classes.
+        eps: keeps the divisions finite.
+
+    Returns:
+        `P`, `[C, D]`, in float32 at least. Each column sums to 1 (to 0 for a dead feature, below 1 with
+        damping).
+
+    Raises:
+        TypeError: a wrong type or dtype.
+        ValueError: a wrong shape, length or device, or (checked on the CPU) an index outside `[0, C)`.
+
+    Source: METHOD "class distribution of a feature".
+
+    Example:
+        >>> features = torch.tensor([[4.0, 1.0], [0.0, 1.0]])  # the first feature fires for class 0 only
+        >>> class_distribution(features, torch.tensor([0, 1]), num_classes=2)
+        tensor([[1.0000, 0.5000],
+                [0.0000, 0.5000]])
+    """
+    a = activation(features, feature_dim=feature_dim, signed=softmax)
+    means = class_means(a, target, num_classes, eps=eps)
+    return distribution_of_means(means, damping=damping, softmax=softmax, eps=eps)
+
+
+def gini(distribution: Tensor) -> Tensor:
+    """Gini impurity of each feature, `1 - sum over c of P[c,j]^2`.
+
+    0: the feature fires for one class only; `1 - 1/C`: alike for all. A dead feature counts 1.
+
+    Args:
+        distribution: `P`, `[C, D]`.
+
+    Returns:
+        `[D]`.
+
+    Source: METHOD "Gini term".
+
+    Example:
+        >>> gini(torch.tensor([[1.0, 0.5], [0.0, 0.5]]))
+        tensor([0.0000, 0.5000])
+    """
+    return 1 - distribution.square().sum(0)
+
+
+def entropy(distribution: Tensor) -> Tensor:
+    """Entropy of each feature as the authors wrote it, `-sum over c of P[c,j] log10 P[c,j]`.
+
+    Meant for the softmax distribution. 0: one class only; `log10 C`: alike for all.
+
+    Args:
+        distribution: `P`, `[C, D]`.
+
+    Returns:
+        `[D]`.
+
+    Source: METHOD "entropy alternative".
+
+    Example:
+        >>> entropy(torch.full((10, 1), 0.1))
+        tensor([1.])
+    """
+    return _entropy(distribution) / math.log(10)
+
+
+def renyi(distribution: Tensor) -> Tensor:
+    """Scale-free impurity of each feature: Renyi's entropy of order 2, `-log(sum over c of P[c,j]^2) / log C`.
+
+    0: one class only; 1: alike for all, whatever C. Its slope does not shrink with the number of classes as
+    the Gini impurity's does. With damping a fading feature exceeds 1; a dead one counts 1.
+
+    Args:
+        distribution: `P`, `[C, D]`.
+
+    Returns:
+        `[D]`.
+
+    Source: METHOD "scale-free impurity" (extension).
+
+    Example:
+        >>> renyi(torch.tensor([[1.0, 0.5], [0.0, 0.5]]))
+        tensor([-0., 1.])
+    """
+    purity = distribution.square().sum(0)
+    dead = purity == 0
+    value = -purity.masked_fill(dead, 1.0).log() / math.log(distribution.shape[0])
+    return value.masked_fill(dead, 1.0)
+
+
+def shannon(distribution: Tensor) -> Tensor:
+    """Scale-free impurity of each feature: Shannon's entropy, `-sum over c of P[c,j] log P[c,j] / log C`.
+
+    0: one class only; 1: alike for all, whatever C. The share that damping takes from a feature counts as
+    spread evenly over the classes (left out, the entropy would fall as a feature fades, and features would
+    die the sooner for it), so that a dead feature counts 1.
+
+    Args:
+        distribution: `P`, `[C, D]`.
+
+    Returns:
+        `[D]`.
+
+    Source: METHOD "scale-free impurity" (extension).
+
+    Example:
+        >>> shannon(torch.tensor([[1.0, 0.5], [0.0, 0.5]]))
+        tensor([-0., 1.])
+    """
+    num_classes = distribution.shape[0]
+    rest = (1 - distribution.sum(0)).clamp_min(0)
+    return _entropy(distribution + rest / num_classes) / math.log(num_classes)
+
+
+def _entropy(distribution: Tensor) -> Tensor:
+    # the logarithm's gradient at 0 is infinite, and infinity times 0 is NaN
+    logs = distribution.masked_fill(distribution == 0, 1.0).log()
+    return -(distribution * logs).sum(0)
+
+
+IMPURITIES = {"gini": gini, "entropy": entropy, "renyi": renyi, "shannon": shannon}
+
+
+def impurity(distribution: Tensor, kind: Impurity = "gini") -> Tensor:
+    """Impurity of each feature, by name.
+
+    Args:
+        distribution: `P`, `[C, D]`.
+        kind: `"gini"`, `"entropy"`, `"renyi"` or `"shannon"`; see the functions of these names.
+
+    Returns:
+        `[D]`.
+
+    Raises:
+        ValueError: an unknown kind; the nearest name is given.
+
+    Source: METHOD "Gini term", "entropy alternative", "scale-free impurity".
+
+    Example:
+        >>> impurity(torch.tensor([[1.0, 0.5], [0.0, 0.5]]), "gini")
+        tensor([0.0000, 0.5000])
+    """
+    checks.check_choice(kind, "impurity", IMPURITIES)
+    return IMPURITIES[kind](distribution)
+
+
+def coverage_divergence(
+    distribution: Tensor, prior: Tensor, *, present: Tensor | None = None, eps: float = EPS
+) -> Tensor:
+    """How far the share of features per class is from the prior: KL(t‖q), in nats.
+
+    `q[c] = (sum over j of P[c,j] + eps) / (sum over c and j of P[c,j])` and
+    `kl = sum over c of t[c] * (log t[c] - log q[c])`, with `0 log 0 = 0`. Where every feature is dead, q is
+    taken as uniform.
+
+    Args:
+        distribution: `P`, `[C, D]`.
+        prior: `t`, `[C]`, summing to 1.
+        present: `[C]` booleans. A class outside is left out and the prior made to sum to 1 over the others: a
+            class that the batch lacks has no feature yet, `log q` of it is about -30, and no gradient could
+            mend that (extension).
+        eps: keeps the logarithm finite.
+
+    Returns:
+        A scalar, at least 0 up to rounding.
+
+    Source: METHOD "share of features per class", "KL term".
+
+    Example:
+        >>> P = torch.tensor([[1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 1.0]])  # two features a class
+        >>> coverage_divergence(P, torch.tensor([0.5, 0.5]))
+        tensor(0.)
+    """
+    t = prior
+    if present is not None:
+        t = t * present
+        t = t / t.sum().clamp_min(torch.finfo(t.dtype).tiny)
+    mass = distribution.sum(1)
+    q = (mass + eps) / mass.sum().clamp_min(mass.shape[0] * eps)
+    return (torch.xlogy(t, t) - t * q.log()).sum()
+
+
+class Terms(NamedTuple):
+    """The terms of one layer, unweighted: scalars."""
+
+    impurity: Tensor
+    coverage_divergence: Tensor
+    dead_share: Tensor
+
+
+def terms(
+    features: Tensor,
+    target: Tensor,
+    num_classes: int,
+    *,
+    impurity: Impurity = "gini",
+    prior: str | Tensor = "batch",
+    damping: float = 0.0,
+    feature_dim: int = 1,
+    eps: float = EPS,
+) -> Terms:
+    """The terms of one layer: mean impurity, coverage divergence, share of dead features.
+
+    Args:
+        features: activations of one layer, `[B, D]` or `[B, D, ...]`.
+        target: class indices `[B]` in `[0, C)`.
+        num_classes: C.
+        impurity: `"gini"`, `"entropy"` (brings the softmax distribution with it), `"renyi"` or `"shannon"`.
+        prior: `"batch"` (`t[c] = n[c] / B`), `"uniform"` or a distribution `[C]`. A given prior is
+            conditioned on the classes present in the batch (see `coverage_divergence`; the entropy
+            alternative needs no such rule, as its absent classes have a share too).
+        damping: see `distribution_of_means`.
+        feature_dim: the axis of the features, -1 for `[B, T, D]`.
+        eps: keeps divisions and logarithms finite.
+
+    Returns:
+        `Terms(impurity, coverage_divergence, dead_share)`, scalars in float32 at least.
+
+    Raises:
+        TypeError: a wrong type or dtype.
+        ValueError: a wrong shape, length, name or device, or (checked on the CPU) an index outside `[0, C)`.
+
+    Source: METHOD, the whole table.
+
+    Example:
+        >>> features = torch.tensor([[4.0, 0.0, 0.0], [0.0, 4.0, 0.0]])  # the third feature is dead
+        >>> terms(features, torch.tensor([0, 1]), num_classes=2).dead_share
+        tensor(0.3333)
+    """
+    checks.check_choice(impurity, "impurity", IMPURITIES)
+    softmax = impurity == "entropy"
+    a = activation(features, feature_dim=feature_dim, signed=softmax)
+    means = class_means(a, target, num_classes, eps=eps)
+    P = distribution_of_means(means, damping=damping, softmax=softmax, eps=eps)
+    counts = class_counts(target, num_classes, P.dtype)
+    if isinstance(prior, Tensor):
+        t, present = prior.to(P.dtype), counts > 0
+    else:
+        checks.check_choice(prior, "prior", ("batch", "uniform"))
+        batch = prior == "batch"
+        t = counts / counts.sum() if batch else torch.full_like(counts, 1 / num_classes)
+        present = None if batch else counts > 0
+    return Terms(
+        IMPURITIES[impurity](P).mean(),
+        coverage_divergence(P, t, present=None if softmax else present, eps=eps),
+        (means == 0).all(0).to(P.dtype).mean(),
+    )

@@ -1,0 +1,112 @@
+"""Every bad input gets one sentence: which argument, what came, what was expected, what to do."""
+
+import math
+import re
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+import torch
+from torch import Tensor
+
+from torchdiscern import DiscriminabilityLoss, functional
+
+X = torch.rand(4, 3)
+Y = torch.tensor([0, 1, 2, 1])
+loss = cast(Any, DiscriminabilityLoss)  # wrong types are the subject here
+
+
+def call(features: Any = X, target: Any = Y, **settings: Any) -> Callable[[], object]:
+    return lambda: loss(**{"num_classes": 3} | settings)(features, target)
+
+
+BAD_INPUTS: list[tuple[str, Callable[[], object], type[Exception], str]] = [
+    # the target
+    ("target too large", call(target=torch.tensor([0, 1, 3, 1])), ValueError, r"target.* 3, .*\[0, 3\)"),
+    ("target negative", call(target=torch.tensor([0, -1, 2, 1])), ValueError, r"target.* -1, .*\[0, 3\)"),
+    ("target ignored", call(target=torch.tensor([0, -100, 2, 1])), ValueError, "drop samples marked -100"),
+    ("target of floats", call(target=torch.rand(4)), TypeError, r"target.*float32.*\.long\(\)"),
+    ("target of booleans", call(target=torch.ones(4, dtype=torch.bool)), TypeError, "target.*bool"),
+    ("target one-hot", call(target=torch.eye(4, 3).long()), ValueError, r"target.*\[4, 3\].*argmax"),
+    ("target soft", call(target=torch.rand(4, 3)), TypeError, r"target.*float32.*argmax"),
+    ("target a column", call(target=Y[:, None]), ValueError, r"target.*\[4, 1\].*flatten"),
+    ("target too short", call(target=Y[:3]), ValueError, "target.*3 class indices for 4 samples"),
+    ("target a list", call(target=[0, 1, 2, 1]), TypeError, "target.*list.*as_tensor"),
+    ("target elsewhere", call(target=Y.to("meta")), ValueError, r"target.*meta.*cpu.*\.to\("),
+    # the features
+    ("features of one axis", call(features=torch.rand(4)), ValueError, r"features.*\[4\].*unsqueeze"),
+    ("features of integers", call(features=torch.ones(4, 3).long()), TypeError, r"features.*int64.*float"),
+    ("features complex", call(features=torch.ones(4, 3).cfloat()), TypeError, "features.*complex64"),
+    ("no samples", call(features=torch.rand(0, 3), target=Y[:0]), ValueError, r"features.*empty.*\[0, 3\]"),
+    ("no features", call(features=torch.rand(4, 0)), ValueError, r"features.*empty.*\[4, 0\]"),
+    ("no positions", call(features=torch.rand(4, 3, 0)), ValueError, r"features.*empty.*\[4, 3, 0\]"),
+    ("features no tensor", call(features=3.0), TypeError, r"features.*3\.0.*float"),
+    ("features a name", call(features="layer4"), TypeError, "features.*'layer4'.*str"),
+    ("a layer no tensor", call(features=[X, None]), TypeError, r"features\[1\].*None"),
+    ("a layer of another batch", call(features=[X, X[:2]]), ValueError, r"4 class.* 2 samples in features\[1\]"),
+    ("a named layer wrong", call(features={"layer4": X[0]}), ValueError, r"features\[layer4\].*\[3\]"),
+    ("no layer", call(features=[]), ValueError, "features.*no layer"),
+    ("no such axis", call(feature_dim=2), ValueError, "feature_dim.*got 2"),
+    ("the samples' axis", call(feature_dim=0), ValueError, "feature_dim.*got 0"),
+    ("the samples' axis, from behind", call(feature_dim=-2), ValueError, "feature_dim.*got -2"),
+    # the settings
+    ("one class", call(num_classes=1), ValueError, "num_classes.*got 1.*at least 2"),
+    ("classes as a float", call(num_classes=10.0), TypeError, r"num_classes.*10\.0.*int"),
+    ("classes as a boolean", call(num_classes=True), TypeError, "num_classes.*True"),
+    ("weight negative", call(impurity_weight=-0.5), ValueError, r"impurity_weight.*-0\.5.*at least 0"),
+    ("weight NaN", call(kl_weight=math.nan), ValueError, "kl_weight.*nan.*finite"),
+    ("weight infinite", call(kl_weight=math.inf), ValueError, "kl_weight.*inf.*finite"),
+    ("weight a word", call(kl_weight="much"), TypeError, "kl_weight.*'much'.*number"),
+    ("weight none", call(kl_weight=None), TypeError, "kl_weight.*None.*number"),
+    ("a layer's weight negative", call(kl_weight=[0.5, -1]), ValueError, r"kl_weight\[1\].*-1"),
+    ("no weights", call(kl_weight=[]), ValueError, "kl_weight.*no weight"),
+    ("too many weights", call(kl_weight=[0.5, 0.5]), ValueError, "kl_weight.*2 weights for 1 layer"),
+    ("too few weights", call([X, X, X], impurity_weight=[1, 2]), ValueError, "impurity_weight.*2 .*3 layers"),
+    ("weights at odds", call(impurity_weight=[1, 2, 3], kl_weight=[1, 2]), ValueError, "kl_weight.*2 .*3 l"),
+    ("impurity unknown", call(impurity="ginni"), ValueError, "impurity.*'ginni'.*did you mean 'gini'"),
+    ("impurity no name", call(impurity=None), TypeError, "impurity.*None.*'renyi'"),
+    ("prior unknown", call(prior="unifrom"), ValueError, "prior.*'unifrom'.*did you mean 'uniform'"),
+    ("prior negative", call(prior=torch.tensor([1.5, -0.5, 0.0])), ValueError, r"prior.*-0\.5"),
+    ("prior too short", call(prior=torch.tensor([0.5, 0.5])), ValueError, r"prior.*\[2\].*\[3\]"),
+    ("prior of two axes", call(prior=torch.full((3, 1), 1 / 3)), ValueError, r"prior.*\[3, 1\].*\[3\]"),
+    ("prior of counts", call(prior=torch.tensor([5.0, 3.0, 2.0])), ValueError, r"prior.*10.*prior\.sum"),
+    ("prior of whole numbers", call(prior=torch.tensor([5, 3, 2])), TypeError, "prior.*int64.*counts"),
+    ("prior NaN", call(prior=torch.tensor([math.nan, 0.5, 0.5])), ValueError, "prior.*NaN"),
+    ("prior no tensor", call(prior=0.5), TypeError, r"prior.*0\.5.*uniform"),
+    ("prior elsewhere", lambda: loss(3, prior=[1, 0.0, 0]).to("meta")(X, Y), ValueError, "prior.*meta.*cpu"),
+    ("damping negative", call(damping=-0.1), ValueError, r"damping.*-0\.1"),
+    ("damping a softmax", call(damping=0.1, impurity="entropy"), ValueError, "damping.*'entropy'"),
+    ("eps zero", call(eps=0), ValueError, "eps.*above 0"),
+    ("start epoch zero", call(start_epoch=0), ValueError, "start_epoch.*counted from 1"),
+    ("start epoch a float", call(start_epoch=1.5), TypeError, r"start_epoch.*1\.5"),
+    ("ramp negative", call(ramp_epochs=-1), ValueError, "ramp_epochs.*-1"),
+    ("epoch zero", lambda: loss(3).set_epoch(0), ValueError, r"epoch.*got 0.*epoch \+ 1"),
+    ("epoch a word", lambda: loss(3).set_epoch("1"), TypeError, "epoch.*'1'"),
+    ("recommended for one class", lambda: loss.recommended(1), ValueError, "num_classes.*1"),
+]
+
+
+@pytest.mark.parametrize(("make", "error", "says"), [bad[1:] for bad in BAD_INPUTS], ids=[b[0] for b in BAD_INPUTS])
+def test_bad_input(make: Callable[[], object], error: type[Exception], says: str) -> None:
+    with pytest.raises(error) as caught:
+        make()
+    message = str(caught.value)
+    assert type(caught.value) is error
+    assert re.search(says, message), message
+    assert "\n" not in message
+    assert re.match(r"[\w\[\]']+: .*(expected|did you mean).*[;?:] .*[.?]$", message), message
+
+
+@pytest.mark.parametrize(
+    "function",
+    [functional.class_distribution, functional.class_means, functional.terms],
+)
+@pytest.mark.parametrize(
+    ("features", "target", "says"),
+    [(X, Y + 1, r"target.*\[0, 3\)"), (X, Y.double(), "target.*float64"), (X[0], Y, r"\[3\]"), (X, Y[:2], "2 cl")],
+)
+def test_the_functions_check_by_themselves(
+    function: Callable[..., object], features: Tensor, target: Tensor, says: str
+) -> None:
+    with pytest.raises((TypeError, ValueError), match=says):
+        function(features, target, 3)

@@ -1,0 +1,333 @@
+import copy
+import io
+import math
+import pickle
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from conftest import Case
+from sklearn.datasets import load_digits
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from torchdiscern import DiscriminabilityLoss
+from torchdiscern.functional import Impurity, terms
+
+
+@pytest.fixture
+def batch() -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(24, 8, 3, 3, generator=generator)
+    return x, torch.randint(6, (24,), generator=generator)
+
+
+def gradient(criterion: nn.Module, features: Tensor, target: Tensor) -> Tensor:
+    x = features.detach().clone().requires_grad_()
+    criterion(x, target).backward()
+    assert x.grad is not None
+    return x.grad
+
+
+class TestAgainstTheAuthorsCode:
+    def test_loss_and_gradients(self, case: Case) -> None:
+        criterion = DiscriminabilityLoss(
+            case.settings["num_classes"],
+            impurity_weight=case.settings["gini_weights"],
+            kl_weight=case.settings["kl_weights"],
+            impurity=case.settings["impurity"],
+            prior=case.settings["prior"],
+        )
+        layers = case.features
+        logits = case["logits"].clone().requires_grad_()
+        loss = cross_entropy(logits, case["target"]) + criterion(layers, case["target"])
+        loss.backward()
+        torch.testing.assert_close(loss.detach(), case["loss"], rtol=0, atol=1e-9)
+        torch.testing.assert_close(logits.grad, case["grad_logits"], rtol=0, atol=1e-9)
+        for index, layer in enumerate(layers):
+            torch.testing.assert_close(layer.grad, case[f"grad_features{index}"], rtol=0, atol=1e-9)
+
+    def test_a_uniform_prior_as_a_tensor_is_the_uniform_prior(self, case: Case) -> None:
+        C = case.settings["num_classes"]
+        given = DiscriminabilityLoss(C, prior=torch.full((C,), 1 / C, dtype=torch.float64))
+        named = DiscriminabilityLoss(C, prior="uniform")
+        features = case.features[0]
+        torch.testing.assert_close(given(features, case["target"]), named(features, case["target"]))
+
+
+class TestWeightsAndLayers:
+    def test_the_terms_are_weighted_and_averaged_over_layers(self, batch: tuple[Tensor, Tensor]) -> None:
+        x, y = batch
+        layers = [x, x[:, :4].square()]
+        criterion = DiscriminabilityLoss(6, impurity_weight=[0.2, 0.6], kl_weight=0.3)
+        one, two = (terms(layer, y, 6) for layer in layers)
+        expected = (
+            0.2 * one.impurity
+            + 0.3 * one.coverage_divergence
+            + 0.6 * two.impurity
+            + 0.3 * two.coverage_divergence
+        ) / 2
+        torch.testing.assert_close(criterion(layers, y), expected)
+
+    def test_a_mapping_is_the_sequence_of_its_values(self, batch: tuple[Tensor, Tensor]) -> None:
+        x, y = batch
+        criterion = DiscriminabilityLoss(6)
+        expected = criterion((x, x[:, :4]), y)
+        assert sorted(key for key in criterion.parts if key.startswith("1/")) == [
+            "1/coverage_divergence",
+            "1/dead_share",
+            "1/impurity",
+            "1/impurity_weight",
+            "1/kl_weight",
+        ]
+        torch.testing.assert_close(criterion({"layer3": x, "layer4": x[:, :4]}, y), expected)
+        assert "layer4/impurity" in criterion.parts
+
+    def test_features_last(self, batch: tuple[Tensor, Tensor]) -> None:
+        x, y = batch
+        torch.testing.assert_close(
+            DiscriminabilityLoss(6, feature_dim=-1)(x.movedim(1, -1), y), DiscriminabilityLoss(6)(x, y)
+        )
+
+    def test_zero_weights_give_zero(self, batch: tuple[Tensor, Tensor]) -> None:
+        x, y = batch
+        assert float(DiscriminabilityLoss(6, impurity_weight=0, kl_weight=0)(x, y)) == 0
+
+
+class TestParts:
+    def test_each_part_is_what_its_name_says(self, batch: tuple[Tensor, Tensor]) -> None:
+        x, y = batch
+        x[:, :2] = 0
+        criterion = DiscriminabilityLoss(6, impurity_weight=0.7, kl_weight=0.2)
+        loss = criterion(x.requires_grad_(), y)
+        found = terms(x, y, 6)
+        parts = {name: float(value) for name, value in criterion.parts.items()}
+        assert parts == pytest.approx(
+            {
+                "loss": float(loss.detach()),
+                "impurity": float(found.impurity.detach()),
+                "coverage_divergence": float(found.coverage_divergence.detach()),
+                "dead_share": 2 / 8,
+                "impurity_weight": 0.7,
+                "kl_weight": 0.2,
+            }
+        )
+        assert not any(part.requires_grad for part in criterion.parts.values())
+
+    def test_nothing_waits_for_the_device(self, batch: tuple[Tensor, Tensor]) -> None:
+        # an accelerator is stood in for by the "meta" device, which has no values to wait for
+        x, y = (tensor.to("meta") for tensor in batch)
+        criterion = DiscriminabilityLoss.recommended(100).to("meta")
+        seen: list[str] = []
+
+        class Record(TorchDispatchMode):
+            def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+                seen.append(str(func))
+                return func(*args, **(kwargs or {}))
+
+        with Record():
+            criterion(x, y)
+        assert seen
+        assert not [name for name in seen if re.search("local_scalar|nonzero|unique|bincount|_to_cpu", name)]
+        assert all(part.device.type == "meta" for part in criterion.parts.values())
+
+
+class TestSchedule:
+    def test_start_and_ramp(self, batch: tuple[Tensor, Tensor]) -> None:
+        x, y = batch
+        full = float(DiscriminabilityLoss(6)(x, y))
+        criterion = DiscriminabilityLoss(6, start_epoch=3, ramp_epochs=2)
+        shares = []
+        for epoch in range(1, 8):
+            criterion.set_epoch(epoch)
+            shares.append(float(criterion(x, y)) / full)
+            assert float(criterion.parts["kl_weight"]) == pytest.approx(0.5 * shares[-1])
+        assert shares == pytest.approx([0, 0, 1 / 3, 2 / 3, 1, 1, 1])
+
+    def test_the_authors_start_epoch(self, batch: tuple[Tensor, Tensor]) -> None:
+        criterion = DiscriminabilityLoss(6, start_epoch=10)
+        criterion.set_epoch(9)
+        assert not gradient(criterion, *batch).any()
+        criterion.set_epoch(10)
+        torch.testing.assert_close(gradient(criterion, *batch), gradient(DiscriminabilityLoss(6), *batch))
+
+    def test_an_epoch_that_never_comes_is_told_once(self, batch: tuple[Tensor, Tensor]) -> None:
+        criterion = DiscriminabilityLoss(6, start_epoch=10)
+        with pytest.warns(UserWarning, match="set_epoch was never called"):
+            criterion(*batch)
+        criterion(*batch)  # a second warning would be an error here
+
+    def test_evaluation_needs_no_epoch(self, batch: tuple[Tensor, Tensor]) -> None:
+        DiscriminabilityLoss(6, start_epoch=10).eval()(*batch)
+
+    def test_the_epoch_is_saved_and_restored(self, batch: tuple[Tensor, Tensor]) -> None:
+        first, second = (DiscriminabilityLoss(6, start_epoch=2) for _ in range(2))
+        first.set_epoch(2)
+        second.load_state_dict(first.state_dict())
+        second.eval()
+        assert float(second(*batch)) == float(first(*batch)) > 0
+
+
+class TestModule:
+    @pytest.mark.parametrize("settings", [{}, {"impurity": "renyi", "damping": 0.1, "prior": [0.2] * 5 + [0.0]}])
+    def test_copies_pickles_and_state_dicts_give_the_same_loss(
+        self, batch: tuple[Tensor, Tensor], settings: dict[str, Any]
+    ) -> None:
+        criterion = DiscriminabilityLoss(6, **settings)
+        expected = criterion(*batch)
+        saved = io.BytesIO()
+        torch.save(criterion.state_dict(), saved)
+        saved.seek(0)
+        loaded = DiscriminabilityLoss(6, **settings)
+        loaded.load_state_dict(torch.load(saved, weights_only=True))
+        for again in (copy.deepcopy(criterion), pickle.loads(pickle.dumps(criterion)), loaded):
+            assert float(again(*batch)) == float(expected)
+
+    def test_to_moves_the_prior(self) -> None:
+        criterion = DiscriminabilityLoss(2, prior=torch.tensor([0.5, 0.5])).to("meta")
+        assert isinstance(criterion.prior, Tensor)
+        assert criterion.prior.device.type == "meta"
+
+    def test_repr_shows_what_is_set(self) -> None:
+        text = repr(DiscriminabilityLoss(6, impurity="renyi", damping=0.1, prior=[0.5, 0.5, 0, 0, 0, 0]))
+        assert text == (
+            "DiscriminabilityLoss(num_classes=6, impurity_weight=0.5, kl_weight=0.5, impurity='renyi', "
+            "prior='tensor of 6 shares', start_epoch=1, ramp_epochs=0, damping=0.1, feature_dim=1)"
+        )
+
+    def test_no_grad(self, batch: tuple[Tensor, Tensor]) -> None:
+        x, y = batch
+        with torch.no_grad():
+            loss = DiscriminabilityLoss(6)(x.requires_grad_(), y)
+        assert not loss.requires_grad
+        assert float(loss) > 0
+
+    def test_recommended_settings(self) -> None:
+        few, many = DiscriminabilityLoss.recommended(10), DiscriminabilityLoss.recommended(100)
+        assert (few.impurity, few.damping) == ("gini", 0.1)
+        assert (many.impurity, many.impurity_weight, many.damping) == ("renyi", 1.0, 0.1)
+        assert DiscriminabilityLoss.recommended(100, impurity="shannon").impurity == "shannon"
+
+
+class TestPrecision:
+    @pytest.mark.parametrize("impurity", ["gini", "entropy", "renyi", "shannon"])
+    @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+    def test_terms_in_float32_and_gradient_in_the_inputs_type(
+        self, batch: tuple[Tensor, Tensor], impurity: Impurity, dtype: torch.dtype
+    ) -> None:
+        x, y = batch
+        x = x.to(dtype)
+        criterion = DiscriminabilityLoss(6, impurity=impurity)
+        assert criterion(x, y).dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+        found = gradient(criterion, x, y)
+        assert found.dtype == dtype
+        exact = gradient(criterion, x.double(), y)
+        # the cancelling subtraction in dLoss/dM costs digits in float32 too; in half precision it would cost all
+        within = {torch.float16: 2e-3, torch.bfloat16: 1e-2, torch.float32: 1e-4, torch.float64: 1e-12}[dtype]
+        assert float((found.double() - exact).norm() / exact.norm()) < within
+
+    @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+    def test_autocast(self, batch: tuple[Tensor, Tensor], dtype: torch.dtype) -> None:
+        x, y = batch
+        layer, criterion = nn.Conv2d(8, 5, 3), DiscriminabilityLoss(6)
+        with torch.autocast("cpu", dtype):
+            features = layer(x)
+            loss = criterion(features, y)
+        assert features.dtype == dtype
+        assert loss.dtype == torch.float32
+        torch.testing.assert_close(loss, criterion(features.float(), y))
+        loss.backward()
+        assert layer.weight.grad is not None
+        assert layer.weight.grad.isfinite().all()
+
+    @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+    def test_cuda(self, batch: tuple[Tensor, Tensor]) -> None:
+        x, y = batch
+        criterion = DiscriminabilityLoss(6)
+        on_cuda = DiscriminabilityLoss(6).cuda()
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            loss = on_cuda(x.cuda(non_blocking=True), y.cuda(non_blocking=True))
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+        torch.testing.assert_close(loss.cpu(), criterion(x, y))
+
+
+class TestCompile:
+    @pytest.fixture(autouse=True)
+    def _fresh(self) -> Iterator[None]:
+        torch.compiler.reset()
+        yield
+        torch.compiler.reset()
+
+    @pytest.mark.parametrize(
+        ("impurity", "prior"),
+        [
+            ("gini", "batch"),
+            ("gini", "uniform"),
+            ("renyi", [0.1, 0.1, 0.2, 0.2, 0.2, 0.2]),
+            ("shannon", "batch"),
+            ("entropy", "batch"),
+        ],
+    )
+    def test_full_graph_gives_the_same(
+        self, batch: tuple[Tensor, Tensor], impurity: Impurity, prior: Any
+    ) -> None:
+        criterion = DiscriminabilityLoss(6, impurity=impurity, prior=prior)
+        compiled = torch.compile(DiscriminabilityLoss(6, impurity=impurity, prior=prior), fullgraph=True)
+        torch.testing.assert_close(gradient(compiled, *batch), gradient(criterion, *batch))
+        for name, part in criterion.parts.items():
+            torch.testing.assert_close(compiled.parts[name], part)
+
+    def test_a_new_epoch_compiles_nothing_anew(self, batch: tuple[Tensor, Tensor]) -> None:
+        criterion = DiscriminabilityLoss(6, start_epoch=2, ramp_epochs=20)
+        compiled = torch.compile(criterion, fullgraph=True)
+        with torch._dynamo.config.patch(error_on_recompile=True):
+            for epoch in range(1, 24):
+                criterion.set_epoch(epoch)
+                loss = compiled(*batch)
+        assert float(loss) == pytest.approx(float(DiscriminabilityLoss(6)(*batch)))
+
+    def test_several_layers(self, batch: tuple[Tensor, Tensor]) -> None:
+        x, y = batch
+        criterion = DiscriminabilityLoss(6)
+        compiled = torch.compile(criterion, fullgraph=True)
+        layers = {"layer3": x, "layer4": x[:, :4]}
+        torch.testing.assert_close(compiled(layers, y), DiscriminabilityLoss(6)(layers, y))
+        assert "layer4/impurity" in criterion.parts
+
+
+def features_lost(damping: float, impurity: Impurity, seed: int) -> int:
+    """Trains a small ReLU network on digits and counts the features that fired at the start and no more."""
+    images, labels = load_digits(return_X_y=True)
+    x, y = torch.tensor(images / 16, dtype=torch.float32), torch.tensor(labels)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        body, head = nn.Sequential(nn.Linear(64, 32), nn.ReLU()), nn.Linear(32, 10)
+    criterion = DiscriminabilityLoss(10, impurity=impurity, damping=damping)
+    optimizer = torch.optim.SGD([*body.parameters(), *head.parameters()], lr=0.03, momentum=0.9)
+    generator = torch.Generator().manual_seed(seed)
+    fired = body(x).amax(0) > 0
+    for _ in range(300):
+        rows = torch.randint(len(x), (100,), generator=generator)
+        features = body(x[rows])
+        loss = cross_entropy(head(features), y[rows]) + criterion(features, y[rows])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return int((fired & (body(x).amax(0) == 0)).sum())
+
+
+@pytest.mark.parametrize("impurity", ["gini", "renyi", "shannon"])
+def test_damping_keeps_features_from_dying(impurity: Impurity) -> None:
+    assert features_lost(0.0, impurity, seed=0) > 8  # of 32
+    assert features_lost(0.1, impurity, seed=0) == 0
+
+
+@pytest.mark.parametrize("C", [2, 7])
+def test_the_recommended_loss_is_finite_on_random_batches(C: int) -> None:
+    criterion = DiscriminabilityLoss.recommended(C)
+    assert math.isfinite(float(criterion(torch.rand(16, 5), torch.randint(C, (16,)))))
