@@ -36,14 +36,24 @@ BAD_INPUTS: list[tuple[str, Callable[[], object], type[Exception], str]] = [
     # the features
     ("features of one axis", call(features=torch.rand(4)), ValueError, r"features.*\[4\].*unsqueeze"),
     ("features of integers", call(features=torch.ones(4, 3).long()), TypeError, r"features.*int64.*float"),
-    ("features complex", call(features=torch.ones(4, 3).cfloat()), TypeError, "features.*complex64"),
+    (
+        "features complex",
+        call(features=torch.ones(4, 3, dtype=torch.complex64)),
+        TypeError,
+        "features.*complex64",
+    ),
     ("no samples", call(features=torch.rand(0, 3), target=Y[:0]), ValueError, r"features.*empty.*\[0, 3\]"),
     ("no features", call(features=torch.rand(4, 0)), ValueError, r"features.*empty.*\[4, 0\]"),
     ("no positions", call(features=torch.rand(4, 3, 0)), ValueError, r"features.*empty.*\[4, 3, 0\]"),
     ("features no tensor", call(features=3.0), TypeError, r"features.*3\.0.*float"),
     ("features a name", call(features="layer4"), TypeError, "features.*'layer4'.*str"),
     ("a layer no tensor", call(features=[X, None]), TypeError, r"features\[1\].*None"),
-    ("a layer of another batch", call(features=[X, X[:2]]), ValueError, r"4 class.* 2 samples in features\[1\]"),
+    (
+        "a layer of another batch",
+        call(features=[X, X[:2]]),
+        ValueError,
+        r"4 class.* 2 samples in features\[1\]",
+    ),
     ("a named layer wrong", call(features={"layer4": X[0]}), ValueError, r"features\[layer4\].*\[3\]"),
     ("no layer", call(features=[]), ValueError, "features.*no layer"),
     ("no such axis", call(feature_dim=2), ValueError, "feature_dim.*got 2"),
@@ -86,7 +96,9 @@ BAD_INPUTS: list[tuple[str, Callable[[], object], type[Exception], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("make", "error", "says"), [bad[1:] for bad in BAD_INPUTS], ids=[b[0] for b in BAD_INPUTS])
+@pytest.mark.parametrize(
+    ("make", "error", "says"), [bad[1:] for bad in BAD_INPUTS], ids=[b[0] for b in BAD_INPUTS]
+)
 def test_bad_input(make: Callable[[], object], error: type[Exception], says: str) -> None:
     with pytest.raises(error) as caught:
         make()
@@ -103,7 +115,12 @@ def test_bad_input(make: Callable[[], object], error: type[Exception], says: str
 )
 @pytest.mark.parametrize(
     ("features", "target", "says"),
-    [(X, Y + 1, r"target.*\[0, 3\)"), (X, Y.double(), "target.*float64"), (X[0], Y, r"\[3\]"), (X, Y[:2], "2 cl")],
+    [
+        (X, Y + 1, r"target.*\[0, 3\)"),
+        (X, Y.double(), "target.*float64"),
+        (X[0], Y, r"\[3\]"),
+        (X, Y[:2], "2 cl"),
+    ],
 )
 def test_the_functions_check_by_themselves(
     function: Callable[..., object], features: Tensor, target: Tensor, says: str

@@ -3,17 +3,17 @@ import io
 import math
 import pickle
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import torch
-from conftest import Case
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from conftest import Case
 from torchdiscern import DiscriminabilityLoss
 from torchdiscern.functional import Impurity, terms
 
@@ -25,7 +25,7 @@ def batch() -> tuple[Tensor, Tensor]:
     return x, torch.randint(6, (24,), generator=generator)
 
 
-def gradient(criterion: nn.Module, features: Tensor, target: Tensor) -> Tensor:
+def gradient(criterion: Callable[[Tensor, Tensor], Tensor], features: Tensor, target: Tensor) -> Tensor:
     x = features.detach().clone().requires_grad_()
     criterion(x, target).backward()
     assert x.grad is not None
@@ -128,7 +128,7 @@ class TestParts:
                 seen.append(str(func))
                 return func(*args, **(kwargs or {}))
 
-        with Record():
+        with Record():  # type: ignore[no-untyped-call]
             criterion(x, y)
         assert seen
         assert not [name for name in seen if re.search("local_scalar|nonzero|unique|bincount|_to_cpu", name)]
@@ -225,7 +225,7 @@ class TestPrecision:
         found = gradient(criterion, x, y)
         assert found.dtype == dtype
         exact = gradient(criterion, x.double(), y)
-        # the cancelling subtraction in dLoss/dM costs digits in float32 too; in half precision it would cost all
+        # the subtraction in dLoss/dM cancels: it costs digits in float32, and would cost all in half precision
         within = {torch.float16: 2e-3, torch.bfloat16: 1e-2, torch.float32: 1e-4, torch.float64: 1e-12}[dtype]
         assert float((found.double() - exact).norm() / exact.norm()) < within
 
@@ -277,7 +277,7 @@ class TestCompile:
         self, batch: tuple[Tensor, Tensor], impurity: Impurity, prior: Any
     ) -> None:
         criterion = DiscriminabilityLoss(6, impurity=impurity, prior=prior)
-        compiled = torch.compile(DiscriminabilityLoss(6, impurity=impurity, prior=prior), fullgraph=True)
+        compiled: Any = torch.compile(DiscriminabilityLoss(6, impurity=impurity, prior=prior), fullgraph=True)
         torch.testing.assert_close(gradient(compiled, *batch), gradient(criterion, *batch))
         for name, part in criterion.parts.items():
             torch.testing.assert_close(compiled.parts[name], part)

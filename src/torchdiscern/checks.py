@@ -1,7 +1,8 @@
 """Checks of arguments: each says which argument, what came, what was expected and what to do.
 
 Everything read here is known without touching a tensor's values, except where a function says so; values
-are read on the CPU only and never while compiling, so that no accelerator has to wait for a check.
+are read on the CPU only and never while compiling, so that no accelerator has to wait for a check. Types
+stand in tuples, since torch 2.6 cannot compile `isinstance` with a union.
 """
 
 import math
@@ -24,12 +25,15 @@ def describe(value: object) -> str:
     """Says what came, short enough for an error's sentence."""
     if isinstance(value, Tensor):
         return f"a tensor of shape {list(value.shape)} and {value.dtype}"
-    text = repr(value)
-    return f"{text if len(text) <= 60 else text[:57] + '...'} ({type(value).__name__})"
+    if value is None:
+        return "None"
+    if isinstance(value, str | int | float):
+        return f"{value!r:.60} ({type(value).__name__})"
+    return f"a {type(value).__name__}"
 
 
 def check_num_classes(num_classes: object) -> None:
-    if isinstance(num_classes, bool) or not isinstance(num_classes, int | torch.SymInt):
+    if isinstance(num_classes, bool) or not isinstance(num_classes, (int, torch.SymInt)):
         raise TypeError(
             f"num_classes: got {describe(num_classes)}, expected an int of at least 2; "
             "pass the number of classes that the target can take."
@@ -111,7 +115,7 @@ def check_target(target: object, features: Tensor, num_classes: int, *, name: st
 
 def check_number(value: object, name: str, *, low: float = 0.0, above: bool = False) -> float:
     """Takes a finite number of at least (or above) `low`."""
-    if isinstance(value, bool | str) or not hasattr(value, "__float__"):
+    if isinstance(value, (bool, str)) or not hasattr(value, "__float__"):
         raise TypeError(f"{name}: got {describe(value)}, expected a number; pass a float.")
     number = float(value)
     if not math.isfinite(number) or number < low or (above and number == low):
@@ -175,9 +179,7 @@ def check_prior(prior: object, num_classes: int) -> "str | Tensor":
             f"num_classes={num_classes}; pass one share a class."
         )
     if not prior.is_floating_point():
-        raise TypeError(
-            f"prior: got {prior.dtype}, expected floating-point shares; pass counts / counts.sum()."
-        )
+        raise TypeError(f"prior: got {prior.dtype}, expected floating-point shares; pass counts / counts.sum().")
     shares = prior.detach().double()
     if not bool(shares.isfinite().all()):
         raise ValueError("prior: got a share that is NaN or infinite, expected finite shares; mend the counts.")

@@ -409,15 +409,15 @@ def terms(
     means = class_means(a, target, num_classes, eps=eps)
     P = distribution_of_means(means, damping=damping, softmax=softmax, eps=eps)
     counts = class_counts(target, num_classes, P.dtype)
+    batch = isinstance(prior, str) and prior == "batch"
     if isinstance(prior, Tensor):
-        t, present = prior.to(P.dtype), counts > 0
+        t = prior.to(P.dtype)
     else:
         checks.check_choice(prior, "prior", ("batch", "uniform"))
-        batch = prior == "batch"
         t = counts / counts.sum() if batch else torch.full_like(counts, 1 / num_classes)
-        present = None if batch else counts > 0
+    present = None if batch or softmax else counts > 0
     return Terms(
         IMPURITIES[impurity](P).mean(),
-        coverage_divergence(P, t, present=None if softmax else present, eps=eps),
+        coverage_divergence(P, t, present=present, eps=eps),
         (means == 0).all(0).to(P.dtype).mean(),
     )

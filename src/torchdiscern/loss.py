@@ -89,9 +89,7 @@ class DiscriminabilityLoss(nn.Module):
         if isinstance(self.impurity_weight, tuple):
             checks.check_layer_count(self.kl_weight, len(self.impurity_weight), "kl_weight")
         self.impurity = impurity
-        self.start_epoch = checks.check_whole(
-            start_epoch, "start_epoch", low=1, hint="epochs are counted from 1"
-        )
+        self.start_epoch = checks.check_whole(start_epoch, "start_epoch", low=1, hint="epochs are counted from 1")
         self.ramp_epochs = checks.check_whole(ramp_epochs, "ramp_epochs", low=0, hint="use 0 for no ramp")
         self.damping = checks.check_number(damping, "damping")
         if self.damping and impurity == "entropy":
@@ -142,7 +140,7 @@ class DiscriminabilityLoss(nn.Module):
             'renyi'
         """
         checks.check_num_classes(num_classes)
-        few = {"impurity": "gini", "impurity_weight": 0.5, "kl_weight": 0.5, "damping": 0.1}
+        few: dict[str, Any] = {"impurity": "gini", "impurity_weight": 0.5, "kl_weight": 0.5, "damping": 0.1}
         many = few | {"impurity": "renyi", "impurity_weight": 1.0}
         return cls(num_classes, **(few if num_classes < 20 else many) | settings)
 
@@ -168,9 +166,7 @@ class DiscriminabilityLoss(nn.Module):
         self.epoch.fill_(checks.check_whole(epoch, "epoch", low=1, hint=hint))
         self._epoch_came = True
 
-    def forward(
-        self, features: Tensor | Sequence[Tensor] | Mapping[str, Tensor], target: Tensor
-    ) -> Tensor:
+    def forward(self, features: Tensor | Sequence[Tensor] | Mapping[str, Tensor], target: Tensor) -> Tensor:
         layers = _by_name(features)
         impurity_weights = _one_a_layer(self.impurity_weight, len(layers), "impurity_weight")
         kl_weights = _one_a_layer(self.kl_weight, len(layers), "kl_weight")
@@ -195,7 +191,7 @@ class DiscriminabilityLoss(nn.Module):
                 eps=self.eps,
             )
             strength = self._strength(found.impurity.dtype)
-            parts_of[label] = {**found._asdict(), "impurity_weight": strength * w, "kl_weight": strength * v}
+            parts_of[label] = dict(zip(_PARTS, (*found, strength * w, strength * v), strict=True))
         loss = _mean(
             part["impurity_weight"] * part["impurity"] + part["kl_weight"] * part["coverage_divergence"]
             for part in parts_of.values()
@@ -223,8 +219,7 @@ class DiscriminabilityLoss(nn.Module):
         return ((self.epoch - self.start_epoch + 1).to(dtype) / (self.ramp_epochs + 1)).clamp(0, 1)
 
     def _keep(self, loss: Tensor, parts_of: dict[str, dict[str, Tensor]], *, several: bool) -> None:
-        names = (*Terms._fields, "impurity_weight", "kl_weight")
-        parts = {"loss": loss} | {name: _mean(part[name] for part in parts_of.values()) for name in names}
+        parts = {"loss": loss} | {name: _mean(part[name] for part in parts_of.values()) for name in _PARTS}
         if several:
             for label, part in parts_of.items():
                 parts |= {f"{label.strip('[]')}/{name}": value for name, value in part.items()}
@@ -242,7 +237,10 @@ class DiscriminabilityLoss(nn.Module):
             )
 
 
-def _by_name(features: Tensor | Sequence[Tensor] | Mapping[str, Tensor]) -> dict[str, Tensor]:
+_PARTS = (*Terms._fields, "impurity_weight", "kl_weight")
+
+
+def _by_name(features: object) -> dict[str, Tensor]:
     """The layers by the label that an error shows after `features`: none for one tensor, else `[key]`."""
     if isinstance(features, Tensor):
         return {"": features}

@@ -35,6 +35,7 @@ class FeatureTap:
     What works and what does not:
         - `torch.compile`: attach before the first call of the compiled model. A graph compiled earlier knows
           nothing of the tap: `features` says so then; `torch.compiler.reset()` makes it compile anew.
+        - Export leaves no trace of the tap from torch 2.7 on; with torch 2.6 detach it first.
         - Checkpointing with `use_reentrant=False` works; with `use_reentrant=True` the layers inside run
           without gradient, and the tap raises. Compiled and checkpointed at once, a tapped layer must lie
           outside the checkpointed part.
@@ -122,6 +123,8 @@ class FeatureTap:
         return self.__dict__ | {"_found": {}}
 
     def _begin(self, module: nn.Module, args: object) -> None:
+        if _exporting():
+            return
         self.clear()
         self._wants_grad = torch.is_grad_enabled()
 
@@ -139,7 +142,7 @@ class FeatureTap:
                     "expected one history for both; checkpoint with use_reentrant=False, or run the whole "
                     "model under torch.no_grad()."
                 )
-        if isinstance(output, tuple | list) and output:
+        if isinstance(output, (tuple, list)) and output:  # torch 2.6 cannot compile a union here
             output = output[0]
         if not isinstance(output, Tensor):
             raise RuntimeError(
