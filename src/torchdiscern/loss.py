@@ -219,10 +219,13 @@ class DiscriminabilityLoss(nn.Module):
         return ((self.epoch - self.start_epoch + 1).to(dtype) / (self.ramp_epochs + 1)).clamp(0, 1)
 
     def _keep(self, loss: Tensor, parts_of: dict[str, dict[str, Tensor]], *, several: bool) -> None:
-        parts = {"loss": loss} | {name: _mean(part[name] for part in parts_of.values()) for name in _PARTS}
+        parts = {"loss": loss}
+        for name in _PARTS:
+            parts[name] = _mean(part[name] for part in parts_of.values())
         if several:
             for label, part in parts_of.items():
-                parts |= {f"{label.strip('[]')}/{name}": value for name, value in part.items()}
+                for name, value in part.items():
+                    parts[f"{label.strip('[]')}/{name}"] = value
         self.parts = {name: value.detach() for name, value in parts.items()}
 
     def _warn_if_no_epoch_came(self) -> None:

@@ -1,0 +1,313 @@
+"""The demo: three arms on the same batches, a table of what changed, and a page that shows it.
+
+For each seed every arm starts from the same weights and takes each step on the same batch, one arm after the
+other, so that all differences are the loss's. Nothing is chosen by the test images.
+"""
+
+import copy
+import json
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import Progress
+from sklearn.model_selection import train_test_split
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from torchdiscern import DiscriminabilityLoss, FeatureTap, functional
+from torchdiscern.lab import data, environment, files
+from torchdiscern.lab.evidence import paired_difference
+from torchdiscern.lab.models import SmallConvNet
+from torchdiscern.lab.pictures import Pictures
+from torchdiscern.lab.report import write_report
+from torchdiscern.lab.tables import arms_table, verdicts
+
+BASELINE = "cross-entropy"
+ARMS: dict[str, dict[str, Any] | None] = {
+    BASELINE: None,
+    "paper's terms": {"impurity": "gini", "impurity_weight": 0.5, "kl_weight": 0.5},
+    "scale-free": {"impurity": "renyi", "impurity_weight": 1.0, "kl_weight": 0.5, "damping": 0.1},
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the demo runs; equal settings on equal images give equal numbers, times aside."""
+
+    data: str = "digits"
+    seeds: int = 5
+    epochs: int = 20
+    label_noise: float = 0.0
+    batch_size: int = 64
+    learning_rate: float = 0.1
+    weight_decay: float = 5e-4
+    test_share: float = 0.5
+    image_size: int = 48
+    width: int = 64
+
+    def __post_init__(self) -> None:
+        for name in ("seeds", "epochs", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: got {getattr(self, name)}, expected at least 1; ask for more.")
+        if not 0 <= self.label_noise < 1:
+            raise ValueError(
+                f"label_noise: got {self.label_noise}, expected a share in [0, 1); 0.3 replaces 30% of labels."
+            )
+
+
+@dataclass
+class Arm:
+    """One arm of one seed while it trains."""
+
+    model: SmallConvNet
+    criterion: DiscriminabilityLoss | None
+    tap: FeatureTap
+    optimizer: torch.optim.Optimizer
+    schedule: torch.optim.lr_scheduler.LRScheduler
+    seconds: list[float] = field(default_factory=list)
+
+    def step(self, images: Tensor, labels: Tensor) -> None:
+        start = time.perf_counter()
+        loss = cross_entropy(self.model(images), labels)
+        if self.criterion is not None:
+            loss = loss + self.criterion(self.tap.features, labels)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        self.schedule.step()
+        self.seconds.append(time.perf_counter() - start)
+
+
+def run_demo(settings: Settings, out: Path, *, overwrite: bool = False, console: Console | None = None) -> Path:
+    """Trains what is missing, prints the table and writes `results.json` and `report.html`.
+
+    Finished results of the same settings are shown, not made again; those of other settings are left alone
+    unless `overwrite`.
+
+    Args:
+        settings: what to run.
+        out: the folder of the results.
+        overwrite: replace results that are there.
+        console: where to print.
+
+    Returns:
+        The page.
+
+    Raises:
+        ValueError, OSError: with one sentence, on bad images, settings or folders.
+    """
+    console = console or Console()
+    files.make_folder(out, "out")
+    target = out / "results.json"
+    with Progress(*Progress.get_default_columns(), console=console, transient=True) as progress:
+        images = _load(settings, progress)
+        results = _started(target, settings, images, overwrite, console)
+        steps = settings.epochs * _batches(settings, len(_split(images, settings, seed=0)[0]))
+        missing = [seed for seed in range(settings.seeds) if not _has(results, seed)]
+        bar = progress.add_task("Training", total=max(1, len(missing) * steps))
+        for seed in missing:
+            progress.update(bar, description=f"Seed {seed + 1} of {settings.seeds}, {len(ARMS)} arms")
+            runs, pictures = train_seed(images, settings, seed, lambda: progress.advance(bar))
+            if seed == 0:
+                pictures.save(out / "pictures.npz")
+            results["runs"] += runs
+            results["finished"] = all(_has(results, s) for s in range(settings.seeds))
+            results["contrasts"] = _contrasts(results["runs"])
+            files.write_atomically(target, json.dumps(results, indent=2, allow_nan=False))
+    page = write_report(results, Pictures.load(out / "pictures.npz"), out)
+    console.print(arms_table(results))
+    for sentence in verdicts(results):
+        console.print(sentence)
+    console.print(f"Numbers: {target}\nPage:    {page}", soft_wrap=True)
+    return page
+
+
+def train_seed(
+    images: data.Images, settings: Settings, seed: int, advance: Callable[[], None] = lambda: None
+) -> tuple[list[dict[str, Any]], Pictures]:
+    """Trains every arm of one seed in step; gives their metrics and what a page shows of them.
+
+    The seed fixes split, label noise, initial weights and the order of the images, for all arms alike.
+    """
+    train, test = _split(images, settings, seed)
+    generator = torch.Generator().manual_seed(seed)
+    labels = _with_noise(images.labels, settings.label_noise, len(images.classes), generator)
+    pixels = _normalised(images.pixels, train)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        start = SmallConvNet(pixels.shape[1], len(images.classes), settings.width)
+    batches = _batches(settings, len(train))
+    arms = {name: _arm(start, name, settings, batches) for name in ARMS}
+    order = list(arms.values())
+    for _ in range(settings.epochs):
+        shuffled = train[torch.randperm(len(train), generator=generator)]
+        for rows in shuffled[: batches * settings.batch_size].chunk(batches):
+            for arm in order:
+                arm.step(pixels[rows], labels[rows])
+            order = order[1:] + order[:1]  # no arm always comes first
+            advance()
+    base = arms[BASELINE]
+    runs, pictures = [], Pictures(images.classes)
+    for name, arm in arms.items():
+        metrics, features = evaluate(arm.model, pixels[test], images.labels[test], len(images.classes))
+        ratios = [ours / plain for ours, plain in zip(arm.seconds, base.seconds, strict=True)]
+        metrics["milliseconds_per_step"] = 1000 * statistics.median(arm.seconds)
+        metrics["time_ratio"] = statistics.median(ratios)
+        runs.append({"arm": name, "seed": seed, "metrics": metrics, "settings": ARMS[name] or {}})
+        pictures.add(name, features, images.labels[test], images.pixels[test])
+    return runs, pictures
+
+
+@torch.no_grad()
+def evaluate(
+    model: SmallConvNet, pixels: Tensor, labels: Tensor, num_classes: int
+) -> tuple[dict[str, float], Tensor]:
+    """Metrics of a trained network on test images, and its pooled features `[N, D]`."""
+    model.eval()
+    with FeatureTap(model, "features", pool=True) as tap:
+        found = []
+        logits = []
+        for batch in pixels.split(512):
+            logits.append(model(batch))
+            found.append(tap.features["features"])
+    features, scores = torch.cat(found), torch.cat(logits)
+    terms = functional.terms(features, labels, num_classes)
+    return {
+        "accuracy": float((scores.argmax(1) == labels).float().mean()),
+        "negative_log_likelihood": float(cross_entropy(scores, labels)),
+        "impurity": float(terms.impurity),
+        "coverage_divergence": float(terms.coverage_divergence),
+        "dead_features": int((features == 0).all(0).sum()),
+    }, features
+
+
+def _arm(start: SmallConvNet, name: str, settings: Settings, batches: int) -> Arm:
+    model = copy.deepcopy(start).train()
+    options = ARMS[name]
+    criterion = DiscriminabilityLoss(start.classifier.out_features, **options) if options else None
+    tap = FeatureTap(model, "features", pool=True)
+    if criterion is not None:
+        tap.attach()
+    optimizer = torch.optim.SGD(
+        model.parameters(), lr=settings.learning_rate, momentum=0.9, weight_decay=settings.weight_decay
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, settings.learning_rate, total_steps=settings.epochs * batches
+    )
+    return Arm(model, criterion, tap, optimizer, schedule)
+
+
+def _load(settings: Settings, progress: Progress) -> data.Images:
+    if settings.data == "digits":
+        return data.digits()
+    return data.image_folder(
+        Path(settings.data), settings.image_size, lambda paths: progress.track(list(paths), description="Reading")
+    )
+
+
+def _split(images: data.Images, settings: Settings, seed: int) -> tuple[Tensor, Tensor]:
+    train, test = train_test_split(
+        torch.arange(len(images.labels)),
+        test_size=settings.test_share,
+        stratify=images.labels,
+        random_state=seed,
+    )
+    return train, test
+
+
+def _batches(settings: Settings, images: int) -> int:
+    return max(1, images // settings.batch_size)
+
+
+def _with_noise(labels: Tensor, share: float, num_classes: int, generator: torch.Generator) -> Tensor:
+    wrong = torch.rand(len(labels), generator=generator) < share
+    return torch.where(wrong, torch.randint(num_classes, labels.shape, generator=generator), labels)
+
+
+def _normalised(pixels: Tensor, train: Tensor) -> Tensor:
+    values = pixels.float() / 255
+    mean, std = values[train].mean((0, 2, 3), keepdim=True), values[train].std((0, 2, 3), keepdim=True)
+    return (values - mean) / std.clamp_min(1e-6)
+
+
+def _has(results: dict[str, Any], seed: int) -> bool:
+    return {run["arm"] for run in results["runs"] if run["seed"] == seed} == set(ARMS)
+
+
+def _started(
+    target: Path, settings: Settings, images: data.Images, overwrite: bool, console: Console
+) -> dict[str, Any]:
+    """The results so far: those in the folder where they are of the same settings, else none."""
+    fresh = {
+        "settings": asdict(settings),
+        "data": {
+            "name": images.name,
+            "images": len(images.labels),
+            "classes": images.classes,
+            "fingerprint": images.fingerprint,
+        },
+        "arms": ARMS,
+        "baseline": BASELINE,
+        "finished": False,
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": environment.versions(),
+        "hardware": environment.hardware(),
+        "runs": [],
+        "contrasts": [],
+    }
+    if not target.exists():
+        return fresh
+    if overwrite:
+        console.print(f"Replacing the results in {target.parent}, as --overwrite asks.", soft_wrap=True)
+        return fresh
+    try:
+        kept: dict[str, Any] = json.loads(target.read_text())
+        same = all(kept[key] == fresh[key] for key in ("settings", "data", "arms"))
+    except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
+        raise ValueError(
+            f"out: {str(target)!r} holds something else than results of the demo, expected none or its own; "
+            "choose another folder with --out, or replace them with --overwrite."
+        ) from error
+    if not same:
+        raise ValueError(
+            f"out: {str(target.parent)!r} holds results of other settings, images or arms, expected none or "
+            "the same; choose another folder with --out, or replace them with --overwrite."
+        )
+    if kept["runs"] and not (target.parent / "pictures.npz").exists():
+        raise ValueError(
+            f"out: pictures.npz is gone from {str(target.parent)!r}, expected it beside its results; "
+            "choose another folder with --out, or replace the results with --overwrite."
+        )
+    if kept["finished"]:
+        console.print(
+            f"{target.parent} holds the finished results of {kept['started']}; they are shown below and "
+            "nothing was trained (--overwrite trains again, --out chooses another folder).",
+            soft_wrap=True,
+        )
+    else:
+        seeds = len({run["seed"] for run in kept["runs"]})
+        console.print(f"Going on where {target.parent} was left, after {seeds} seed(s).", soft_wrap=True)
+    return kept
+
+
+def _contrasts(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    by_arm = {arm: sorted((r for r in runs if r["arm"] == arm), key=lambda r: r["seed"]) for arm in ARMS}
+    contrasts = []
+    for arm in ARMS:
+        if arm == BASELINE:
+            continue
+        for metric in by_arm[arm][0]["metrics"]:
+            ours, plain = ([run["metrics"][metric] for run in by_arm[a]] for a in (arm, BASELINE))
+            found = paired_difference(ours, plain)
+            numbers = {name: None if value != value else value for name, value in asdict(found).items()}
+            contrasts.append(
+                {"arm": arm, "baseline": BASELINE, "metric": metric, **numbers, "verdict": found.verdict}
+            )
+    return contrasts

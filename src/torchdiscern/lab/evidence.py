@@ -1,0 +1,60 @@
+"""What paired runs show: numbers in, numbers out."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+
+from scipy import stats
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """Mean difference of paired values with its interval.
+
+    `low` and `high` are NaN where one pair alone says nothing of the spread.
+    """
+
+    difference: float
+    low: float
+    high: float
+    p: float
+
+    @property
+    def verdict(self) -> str:
+        """`"higher"`, `"lower"`, `"no difference shown"` or, of one pair, `"too few seeds to say"`."""
+        if math.isnan(self.low):
+            return "too few seeds to say"
+        if self.low > 0:
+            return "higher"
+        return "lower" if self.high < 0 else "no difference shown"
+
+
+def paired_difference(
+    values: Sequence[float], baseline: Sequence[float], confidence: float = 0.95
+) -> PairedDifference:
+    """Mean of `values - baseline`, pair by pair, with the interval and p-value of the paired t-test.
+
+    Args:
+        values: one number a seed.
+        baseline: the baseline's numbers of the same seeds, in the same order.
+        confidence: of the interval.
+
+    Raises:
+        ValueError: not as many values as in the baseline, or none.
+
+    Example:
+        >>> paired_difference([2.0, 3.0, 4.0], [1.0, 1.0, 1.0]).difference
+        2.0
+    """
+    differences = [value - base for value, base in zip(values, baseline, strict=True)]
+    if not differences:
+        raise ValueError("values: got none, expected at least one pair; run at least one seed.")
+    mean = fmean(differences)
+    if len(differences) == 1:
+        return PairedDifference(mean, math.nan, math.nan, math.nan)
+    if stdev(differences) == 0:  # the t-test divides by it
+        return PairedDifference(mean, mean, mean, 1.0 if mean == 0 else 0.0)
+    test = stats.ttest_1samp(differences, 0.0)
+    interval = test.confidence_interval(confidence)
+    return PairedDifference(mean, float(interval.low), float(interval.high), float(test.pvalue))

@@ -1,0 +1,38 @@
+"""Networks that the lab trains."""
+
+from typing import cast
+
+from torch import Tensor, nn
+
+
+class SmallConvNet(nn.Module):
+    """Three convolutions with batch norm and ReLU, global average pooling, a linear classifier.
+
+    Args:
+        channels: of the images.
+        num_classes: C.
+        width: D, the features of the last convolution, which is the layer `features`.
+
+    Example:
+        >>> import torch
+        >>> SmallConvNet(channels=1, num_classes=10)(torch.rand(2, 1, 8, 8)).shape
+        torch.Size([2, 10])
+    """
+
+    def __init__(self, channels: int, num_classes: int, width: int = 64) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            *_convolution(channels, width // 2),
+            nn.MaxPool2d(2),
+            *_convolution(width // 2, width),
+            nn.MaxPool2d(2),
+            *_convolution(width, width),
+        )
+        self.classifier = nn.Linear(width, num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return cast(Tensor, self.classifier(self.features(images).mean((2, 3))))
+
+
+def _convolution(inputs: int, outputs: int) -> list[nn.Module]:
+    return [nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
