@@ -111,6 +111,11 @@ def run_demo(settings: Settings, out: Path, *, overwrite: bool = False, console:
         results = _started(target, settings, images, overwrite, console)
         steps = settings.epochs * _batches(settings, len(_split(images, settings, seed=0)[0]))
         missing = [seed for seed in range(settings.seeds) if not _has(results, seed)]
+        if missing:
+            progress.print(
+                f"Training {len(missing) * len(ARMS)} networks: {len(ARMS)} arms, {len(missing)} seed(s), "
+                f"{settings.epochs} epochs; results go to {out}."
+            )
         bar = progress.add_task("Training", total=max(1, len(missing) * steps))
         for seed in missing:
             progress.update(bar, description=f"Seed {seed + 1} of {settings.seeds}, {len(ARMS)} arms")

@@ -47,6 +47,11 @@ def paired_difference(
         >>> paired_difference([2.0, 3.0, 4.0], [1.0, 1.0, 1.0]).difference
         2.0
     """
+    if len(values) != len(baseline):
+        raise ValueError(
+            f"values: got {len(values)} for {len(baseline)} of the baseline, expected pairs of the same seeds; "
+            "leave out seeds that one of them lacks."
+        )
     differences = [value - base for value, base in zip(values, baseline, strict=True)]
     if not differences:
         raise ValueError("values: got none, expected at least one pair; run at least one seed.")

@@ -1,0 +1,46 @@
+# Two commands do everything on a fresh machine: `make demo`, then `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-long check bench docs build clean
+
+help: ## show this help
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+setup: .venv/.done ## make .venv with everything in it; quick when nothing changed
+
+.venv/.done: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 setup")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --disable-pip-version-check -q -e '.[dev]'
+	@touch $@
+
+demo: setup ## train with and without the loss, print the table, write runs/demo/report.html
+	$(BIN)/torchdiscern demo
+
+test: setup ## run the tests; prints the coverage of the ground floor
+	$(BIN)/python -m pytest -m 'not long' --cov --cov-fail-under=95
+
+test-long: setup ## run the tests that take longer than `make test` may
+	$(BIN)/python -m pytest -m long
+
+check: setup ## lint, format, types, direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+bench: setup ## measure: time to import, a step of the loss against the plain formula
+	$(BIN)/python benchmarks/import_time.py
+	$(BIN)/python benchmarks/loss.py
+
+docs: setup ## build the documentation into site/
+	$(BIN)/zensical build --clean --strict
+
+build: setup ## build the wheel and the source archive into dist/
+	$(BIN)/python -m build
+
+clean: ## remove what was built; keeps .venv, .data and runs
+	rm -rf dist site .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .cache
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

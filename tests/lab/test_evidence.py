@@ -1,0 +1,40 @@
+import math
+
+import pytest
+from scipy import stats
+
+from torchdiscern.lab.evidence import paired_difference
+
+
+def test_is_the_paired_t_test() -> None:
+    values, baseline = [3.1, 2.9, 3.4, 3.3, 3.0], [2.8, 2.9, 3.1, 3.1, 2.6]
+    found = paired_difference(values, baseline)
+    expected = stats.ttest_rel(values, baseline)
+    interval = expected.confidence_interval(0.95)
+    assert found.difference == pytest.approx(0.24)
+    assert (found.low, found.high, found.p) == pytest.approx((interval.low, interval.high, expected.pvalue))
+    assert found.verdict == "higher"
+    assert paired_difference(baseline, values).verdict == "lower"
+
+
+def test_a_wide_interval_shows_no_difference() -> None:
+    assert paired_difference([1.0, 3.0, 0.0], [0.0, 1.0, 2.0]).verdict == "no difference shown"
+
+
+def test_one_pair_is_too_few() -> None:
+    found = paired_difference([2.0], [1.0])
+    assert found.difference == 1
+    assert math.isnan(found.low)
+    assert found.verdict == "too few seeds to say"
+
+
+def test_equal_differences_have_no_spread() -> None:
+    found = paired_difference([1.0, 2.0], [1.0, 2.0])
+    assert (found.low, found.high, found.p, found.verdict) == (0, 0, 1, "no difference shown")
+
+
+def test_unpaired_numbers_are_refused() -> None:
+    with pytest.raises(ValueError, match="values: got 1 for 2 of the baseline"):
+        paired_difference([1.0], [1.0, 2.0])
+    with pytest.raises(ValueError, match="values: got none"):
+        paired_difference([], [])
