@@ -31,9 +31,10 @@ check: setup ## lint, format, types, direction of imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-bench: setup ## measure: time to import, a step of the loss against the plain formula
+bench: setup ## measure: time to import, the loss against the plain formula, features that die
 	$(BIN)/python benchmarks/import_time.py
 	$(BIN)/python benchmarks/loss.py
+	$(BIN)/python benchmarks/dead_features.py
 
 docs: setup ## build the documentation into site/
 	$(BIN)/zensical build --clean --strict

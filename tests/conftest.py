@@ -12,6 +12,8 @@ import torch
 from hypothesis import settings
 from torch import Tensor
 
+torch.set_num_threads(1)  # small tensors: a second thread costs more than it brings
+
 settings.register_profile("everywhere", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "everywhere")

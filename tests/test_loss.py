@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 import torch
-from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from conftest import Case
+from dead_features import train
 from torchdiscern import DiscriminabilityLoss
 from torchdiscern.functional import Impurity, terms
 
@@ -300,31 +300,10 @@ class TestCompile:
         assert "layer4/impurity" in criterion.parts
 
 
-def features_lost(damping: float, impurity: Impurity, seed: int) -> int:
-    """Trains a small ReLU network on digits and counts the features that fired at the start and no more."""
-    images, labels = load_digits(return_X_y=True)
-    x, y = torch.tensor(images / 16, dtype=torch.float32), torch.tensor(labels)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        body, head = nn.Sequential(nn.Linear(64, 32), nn.ReLU()), nn.Linear(32, 10)
-    criterion = DiscriminabilityLoss(10, impurity=impurity, damping=damping)
-    optimizer = torch.optim.SGD([*body.parameters(), *head.parameters()], lr=0.03, momentum=0.9)
-    generator = torch.Generator().manual_seed(seed)
-    fired = body(x).amax(0) > 0
-    for _ in range(300):
-        rows = torch.randint(len(x), (100,), generator=generator)
-        features = body(x[rows])
-        loss = cross_entropy(head(features), y[rows]) + criterion(features, y[rows])
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    return int((fired & (body(x).amax(0) == 0)).sum())
-
-
 @pytest.mark.parametrize("impurity", ["gini", "renyi", "shannon"])
 def test_damping_keeps_features_from_dying(impurity: Impurity) -> None:
-    assert features_lost(0.0, impurity, seed=0) > 8  # of 32
-    assert features_lost(0.1, impurity, seed=0) == 0
+    assert train(impurity, damping=0.0, seed=1)[0] > 8  # of 32
+    assert train(impurity, damping=0.1, seed=1)[0] == 0
 
 
 @pytest.mark.parametrize("C", [2, 7])
