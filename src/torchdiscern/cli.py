@@ -50,4 +50,8 @@ def demo(
     from torchdiscern.lab.demo import Settings, run_demo
 
     settings = Settings(data=str(data) if data else "digits", seeds=seeds, epochs=epochs, label_noise=label_noise)
-    run_demo(settings, out, overwrite=overwrite)
+    try:
+        run_demo(settings, out, overwrite=overwrite)
+    except KeyboardInterrupt:
+        typer.echo(f"Stopped. Finished seeds are kept in {out}; the same command goes on from there.", err=True)
+        raise typer.Exit(130) from None

@@ -12,15 +12,17 @@ CVPR Workshops 2022, arXiv 2202.07073. What goes beyond the paper is marked as a
 """
 
 import math
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from torchdiscern import checks
+from torchdiscern.impurities import IMPURITIES, Impurity, entropy, gini, renyi, shannon
 
 __all__ = [
     "IMPURITIES",
+    "Impurity",
     "Terms",
     "activation",
     "class_counts",
@@ -36,7 +38,6 @@ __all__ = [
     "terms",
 ]
 
-Impurity = Literal["gini", "entropy", "renyi", "shannon"]
 EPS = 1e-10
 
 
@@ -198,103 +199,6 @@ def class_distribution(
     a = activation(features, feature_dim=feature_dim, signed=softmax)
     means = class_means(a, target, num_classes, eps=eps)
     return distribution_of_means(means, damping=damping, softmax=softmax, eps=eps)
-
-
-def gini(distribution: Tensor) -> Tensor:
-    """Gini impurity of each feature, `1 - sum over c of P[c,j]^2`.
-
-    0: the feature fires for one class only; `1 - 1/C`: alike for all. A dead feature counts 1.
-
-    Args:
-        distribution: `P`, `[C, D]`.
-
-    Returns:
-        `[D]`.
-
-    Source: METHOD "Gini term".
-
-    Example:
-        >>> gini(torch.tensor([[1.0, 0.5], [0.0, 0.5]]))
-        tensor([0.0000, 0.5000])
-    """
-    return 1 - distribution.square().sum(0)
-
-
-def entropy(distribution: Tensor) -> Tensor:
-    """Entropy of each feature as the authors wrote it, `-sum over c of P[c,j] log10 P[c,j]`.
-
-    Meant for the softmax distribution. 0: one class only; `log10 C`: alike for all.
-
-    Args:
-        distribution: `P`, `[C, D]`.
-
-    Returns:
-        `[D]`.
-
-    Source: METHOD "entropy alternative".
-
-    Example:
-        >>> entropy(torch.full((10, 1), 0.1))
-        tensor([1.])
-    """
-    return _entropy(distribution) / math.log(10)
-
-
-def renyi(distribution: Tensor) -> Tensor:
-    """Scale-free impurity of each feature: Renyi's entropy of order 2, `-log(sum over c of P[c,j]^2) / log C`.
-
-    0: one class only; 1: alike for all, whatever C. Its slope does not shrink with the number of classes as
-    the Gini impurity's does. With damping a fading feature exceeds 1; a dead one counts 1.
-
-    Args:
-        distribution: `P`, `[C, D]`.
-
-    Returns:
-        `[D]`.
-
-    Source: METHOD "scale-free impurity" (extension).
-
-    Example:
-        >>> renyi(torch.tensor([[1.0, 0.5], [0.0, 0.5]]))
-        tensor([-0., 1.])
-    """
-    purity = distribution.square().sum(0)
-    dead = purity == 0
-    value = -purity.masked_fill(dead, 1.0).log() / math.log(distribution.shape[0])
-    return value.masked_fill(dead, 1.0)
-
-
-def shannon(distribution: Tensor) -> Tensor:
-    """Scale-free impurity of each feature: Shannon's entropy, `-sum over c of P[c,j] log P[c,j] / log C`.
-
-    0: one class only; 1: alike for all, whatever C. The share that damping takes from a feature counts as
-    spread evenly over the classes (left out, the entropy would fall as a feature fades, and features would
-    die the sooner for it), so that a dead feature counts 1.
-
-    Args:
-        distribution: `P`, `[C, D]`.
-
-    Returns:
-        `[D]`.
-
-    Source: METHOD "scale-free impurity" (extension).
-
-    Example:
-        >>> shannon(torch.tensor([[1.0, 0.5], [0.0, 0.5]]))
-        tensor([-0., 1.])
-    """
-    num_classes = distribution.shape[0]
-    rest = (1 - distribution.sum(0)).clamp_min(0)
-    return _entropy(distribution + rest / num_classes) / math.log(num_classes)
-
-
-def _entropy(distribution: Tensor) -> Tensor:
-    # the logarithm's gradient at 0 is infinite, and infinity times 0 is NaN
-    logs = distribution.masked_fill(distribution == 0, 1.0).log()
-    return -(distribution * logs).sum(0)
-
-
-IMPURITIES = {"gini": gini, "entropy": entropy, "renyi": renyi, "shannon": shannon}
 
 
 def impurity(distribution: Tensor, kind: Impurity = "gini") -> Tensor:

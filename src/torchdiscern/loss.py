@@ -113,10 +113,10 @@ class DiscriminabilityLoss(nn.Module):
     def recommended(cls, num_classes: int, **settings: Any) -> Self:
         """The loss with the settings that we recommend for so many classes.
 
-        - Damping 0.1 always: without it features die, under the Gini impurity too. Of 32 hidden ReLU units without
-          batch norm, trained on handwritten digits, 17 to 26 died within 300 steps without it, whatever the
-          impurity; with it at most one under `gini` and `shannon`, and under `renyi` none or one in eight of ten
-          runs, 4 and 8 in the others (`python benchmarks/dead_features.py`).
+        - Damping 0.1 always: without it features die, under the Gini impurity too. Of 32 hidden ReLU units
+          without batch norm, trained on handwritten digits, 17 to 26 died within 300 steps without it, whatever
+          the impurity; with it at most one under `gini` and `shannon`, and under `renyi` none or one in eight of
+          ten runs, 4 and 8 in the others (`python benchmarks/dead_features.py`).
         - Fewer than 20 classes: the paper's `gini` with weights 0.5 and 0.5.
         - From 20 on: the scale-free `renyi` with weights 1 and 0.5. The Gini impurity's slope is O(1/C) for
           unselective features, so that at 80 classes the paper's weights changed accuracy by 0.1 points at

@@ -106,7 +106,10 @@ def run_demo(settings: Settings, out: Path, *, overwrite: bool = False, console:
     console = console or Console()
     files.make_folder(out, "out")
     target = out / "results.json"
-    with Progress(*Progress.get_default_columns(), console=console, transient=True) as progress:
+    with (
+        environment.one_thread(),
+        Progress(*Progress.get_default_columns(), console=console, transient=True) as progress,
+    ):
         images = _load(settings, progress)
         results = _started(target, settings, images, overwrite, console)
         steps = settings.epochs * _batches(settings, len(_split(images, settings, seed=0)[0]))

@@ -78,7 +78,7 @@ def _verdict(results: dict[str, Any], arm: str) -> str:
             f"[{100 * accuracy['low']:+.2f}, {100 * accuracy['high']:+.2f}]"
         )
     base = fmean(_values(results, results["baseline"], "impurity"))
-    return f"{arm}: {said}; mean impurity of its features {base:.2f} -> {base + impurity['difference']:.2f}."
+    return f"{arm}: {said}; mean impurity of its features from {base:.2f} to {base + impurity['difference']:.2f}."
 
 
 def _values(results: dict[str, Any], arm: str, metric: str) -> list[float]:
