@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from conftest import Case
-from torchdiscern import functional
+from torchdiscern import DiscriminabilityLoss, functional
 from torchdiscern.functional import Impurity, Terms, class_distribution, coverage_divergence, terms
 
 KINDS: list[Impurity] = ["gini", "entropy", "renyi", "shannon"]
@@ -96,6 +96,16 @@ class TestAgainstPlainLoops:
             impurity, kl = by_loops(x, y, C, kind, prior, damping)
             assert float(found.impurity) == pytest.approx(impurity, abs=1e-8)
             assert float(found.coverage_divergence) == pytest.approx(kl, abs=1e-9)
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_eps_stands_where_the_formulas_have_it(self, kind: Impurity) -> None:
+        x, y, C = random_batch(7)
+        impurity, kl = by_loops(x, y, C, kind, "batch", 0.0, eps=0.3)
+        found = terms(x, y, C, impurity=kind, eps=0.3)
+        assert float(found.impurity) == pytest.approx(impurity, abs=1e-12)
+        assert float(found.coverage_divergence) == pytest.approx(kl, abs=1e-12)
+        loss = DiscriminabilityLoss(C, impurity_weight=1, kl_weight=1, impurity=kind, eps=0.3)(x, y)
+        assert float(loss) == pytest.approx(impurity + kl, abs=1e-12)
 
     def test_damping_takes_no_gradient_through_the_mean(self) -> None:
         M = torch.tensor([[1.0, 4.0], [1.0, 2.0]], dtype=torch.float64, requires_grad=True)

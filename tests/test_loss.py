@@ -186,6 +186,13 @@ class TestModule:
         for again in (copy.deepcopy(criterion), pickle.loads(pickle.dumps(criterion)), loaded):
             assert float(again(*batch)) == float(expected)
 
+    def test_keeps_its_own_prior(self, batch: tuple[Tensor, Tensor]) -> None:
+        prior = torch.full((6,), 1 / 6)
+        criterion = DiscriminabilityLoss(6, prior=prior)
+        before = float(criterion(*batch))
+        prior.copy_(torch.tensor([0.5, 0.5, 0, 0, 0, 0]))
+        assert float(criterion(*batch)) == before
+
     def test_to_moves_the_prior(self) -> None:
         criterion = DiscriminabilityLoss(2, prior=torch.tensor([0.5, 0.5])).to("meta")
         assert isinstance(criterion.prior, Tensor)
@@ -209,6 +216,7 @@ class TestModule:
         few, many = DiscriminabilityLoss.recommended(10), DiscriminabilityLoss.recommended(100)
         assert (few.impurity, few.damping) == ("gini", 0.1)
         assert (many.impurity, many.impurity_weight, many.damping) == ("renyi", 1.0, 0.1)
+        assert [DiscriminabilityLoss.recommended(C).impurity for C in (19, 20)] == ["gini", "renyi"]
         assert DiscriminabilityLoss.recommended(100, impurity="shannon").impurity == "shannon"
 
 

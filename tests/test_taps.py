@@ -93,6 +93,14 @@ class TestFeatures:
         with FeatureTap(net, "block", pool=True) as pooled:
             torch.testing.assert_close(step(net, pooled, x), expected)
 
+    def test_of_a_shared_layer_by_either_name(self) -> None:
+        model = nn.Sequential()
+        model.add_module("first", layer := nn.Linear(3, 3))
+        model.add_module("second", layer)
+        with FeatureTap(model, "second") as tap:
+            output = model(torch.rand(2, 3))
+            assert torch.equal(tap.features["second"], output)  # of its last run
+
     def test_of_a_layer_that_gives_a_tuple(self) -> None:
         model = nn.LSTM(8, 4, batch_first=True)
         with FeatureTap(nn.Sequential(model), "0") as tap:
@@ -221,11 +229,14 @@ class TestCheckpointing:
 
     def test_the_second_run_is_not_listened_to(self, x: Tensor) -> None:
         model = Net(reentrant=False)
-        with FeatureTap(model, "block") as tap:
+        runs: list[object] = []
+        model.block[0].register_forward_hook(lambda *_: runs.append(None))
+        with FeatureTap(model, "block.0") as tap:
             output = model(x)
-            features = tap.features["block"]
+            features = tap.features["block.0"]
             output.sum().backward()
-            assert tap.features["block"] is features
+            assert len(runs) == 2
+            assert tap.features["block.0"] is features
 
     def test_with_reentry_says_what_to_do(self, x: Tensor) -> None:
         model = Net(reentrant=True)

@@ -4,6 +4,8 @@ import json
 import shutil
 import subprocess
 import sys
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from rich.console import Console
 from torchdiscern.lab import demo
 from torchdiscern.lab.data import digits
 from torchdiscern.lab.demo import ARMS, Settings, run_demo, train_seed
+from torchdiscern.lab.models import SmallConvNet
 
 SMALL = ["--seeds", "2", "--epochs", "1"]
 
@@ -120,26 +123,57 @@ class TestRun:
         assert (tmp_path / "out" / "report.html").exists()
 
 
+@dataclass
+class Step:
+    arm: demo.Arm
+    images: torch.Tensor
+    labels: torch.Tensor
+    weights: torch.Tensor
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> list[Step]:
+    """Every step of every arm with the weights before it; an arm with the loss seems to take twice as long."""
+    taken: list[Step] = []
+    step = demo.Arm.step
+
+    def recorded(arm: demo.Arm, images: torch.Tensor, labels: torch.Tensor) -> None:
+        weights = torch.nn.utils.parameters_to_vector(arm.model.parameters()).detach().clone()
+        taken.append(Step(arm, images, labels, weights))
+        step(arm, images, labels)
+        arm.seconds[-1] = 1.0 if arm.criterion is None else 2.0
+
+    monkeypatch.setattr(demo.Arm, "step", recorded)
+    return taken
+
+
 class TestPairs:
-    def test_arms_of_a_seed_share_weights_and_batches(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        seen: dict[int, list[tuple[Any, ...]]] = {}
-        step = demo.Arm.step
+    def test_arms_of_a_seed_share_weights_and_batches(self, steps: list[Step]) -> None:
+        runs, _ = train_seed(digits(), Settings(epochs=1), seed=3)
+        rounds = [steps[i : i + len(ARMS)] for i in range(0, len(steps), len(ARMS))]
+        assert len(rounds) == 14
+        for first, *others in rounds:
+            assert len({id(step.arm) for step in (first, *others)}) == len(ARMS)
+            assert all(torch.equal(step.images, first.images) for step in others)
+            assert all(torch.equal(step.labels, first.labels) for step in others)
+        assert all(torch.equal(step.weights, rounds[0][0].weights) for step in rounds[0])
+        assert not torch.equal(rounds[1][0].weights, rounds[1][1].weights)  # then the losses part them
+        starts = Counter(id(step.arm) for step, *_ in rounds)
+        assert set(starts.values()) == {4, 5}  # no arm always comes first
+        assert [run["metrics"]["time_ratio"] for run in runs] == [1.0, 2.0, 2.0]
 
-        def recorded(arm: demo.Arm, images: torch.Tensor, labels: torch.Tensor) -> None:
-            weights = [p.detach().clone() for p in arm.model.parameters()] if id(arm) not in seen else []
-            seen.setdefault(id(arm), []).append((images, labels, weights))
-            step(arm, images, labels)
+    def test_seeds_differ_in_split_weights_and_order(self, steps: list[Step]) -> None:
+        for seed in (0, 1):
+            train_seed(digits(), Settings(epochs=1), seed)
+        first, second = steps[: len(steps) // 2], steps[len(steps) // 2 :]
+        assert not torch.equal(first[0].weights, second[0].weights)
+        assert not torch.equal(first[0].images, second[0].images)
+        splits = [set(demo._split(digits(), Settings(), seed)[0].tolist()) for seed in (0, 1)]
+        assert splits[0] != splits[1]
 
-        monkeypatch.setattr(demo.Arm, "step", recorded)
-        train_seed(digits(), Settings(epochs=1), seed=3)
-        first, *others = seen.values()
-        assert len(others) == len(ARMS) - 1
-        for other in others:
-            assert len(other) == len(first) == 14
-            for (x, y, weights), (x2, y2, weights2) in zip(first, other, strict=True):
-                assert torch.equal(x, x2)
-                assert torch.equal(y, y2)
-                assert all(torch.equal(w, w2) for w, w2 in zip(weights, weights2, strict=True))
+    def test_differences_are_taken_seed_by_seed(self, finished: tuple[Path, str]) -> None:
+        results = json.loads((finished[0] / "results.json").read_text())
+        assert demo._contrasts(list(reversed(results["runs"]))) == results["contrasts"]
 
     def test_label_noise_reaches_training_labels_only(self) -> None:
         clean, noisy = (
@@ -155,6 +189,25 @@ class TestPairs:
         )
         base, same = train_seed(digits(), Settings(epochs=1), seed=0)[0]
         assert without_times([base])[0]["metrics"] == without_times([same])[0]["metrics"]
+
+
+class TestEvaluate:
+    def test_does_not_let_test_images_see_each_other(self) -> None:
+        images = digits()
+        model = SmallConvNet(1, 10).train()
+        pixels, labels = images.pixels.float()[:40] / 255, images.labels[:40]
+        model(pixels)  # batch norm learns something
+        together = demo.evaluate(model, pixels, labels, 10)[1]
+        model.train()
+        alone = demo.evaluate(model, pixels[:1], labels[:1], 10)[1]
+        torch.testing.assert_close(alone, together[:1])
+
+    def test_normalisation_is_learnt_on_training_images(self) -> None:
+        pixels = torch.randint(0, 100, (20, 3, 4, 4), dtype=torch.uint8)
+        pixels[10:] = 255
+        normalised = demo._normalised(pixels, torch.arange(10))[:10]
+        torch.testing.assert_close(normalised.mean((0, 2, 3)), torch.zeros(3), atol=1e-5, rtol=0)
+        torch.testing.assert_close(normalised.std((0, 2, 3)), torch.ones(3), atol=1e-5, rtol=0)
 
 
 def test_from_python(finished: tuple[Path, str]) -> None:
