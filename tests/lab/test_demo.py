@@ -102,6 +102,16 @@ class TestRun:
         assert resumed["finished"]
         assert without_times(resumed["runs"]) == without_times(whole["runs"])
 
+    def test_other_images_of_the_same_name_are_told_apart(
+        self, finished: tuple[Path, str], tmp_path: Path
+    ) -> None:
+        shutil.copytree(finished[0], tmp_path / "demo")
+        results = json.loads((tmp_path / "demo" / "results.json").read_text())
+        results["data"]["fingerprint"] = "0123456789abcdef"
+        (tmp_path / "demo" / "results.json").write_text(json.dumps(results))
+        with pytest.raises(ValueError, match="other settings, images or arms"):
+            run_demo(Settings(seeds=2, epochs=1), tmp_path / "demo", console=Console(quiet=True))
+
     def test_a_file_that_is_no_result_is_left_alone(self, tmp_path: Path) -> None:
         (tmp_path / "results.json").write_text("my own notes")
         result = run(*SMALL, out=tmp_path)
