@@ -55,6 +55,7 @@ BAD_INPUTS: list[tuple[str, Callable[[], object], type[Exception], str]] = [
         r"4 class.* 2 samples in features\[1\]",
     ),
     ("a named layer wrong", call(features={"layer4": X[0]}), ValueError, r"features\[layer4\].*\[3\]"),
+    ("features a tap", call(features=object()), TypeError, r"features.*object.*tap\.features"),
     ("no layer", call(features=[]), ValueError, "features.*no layer"),
     ("no such axis", call(feature_dim=2), ValueError, "feature_dim.*got 2"),
     ("the samples' axis", call(feature_dim=0), ValueError, "feature_dim.*got 0"),

@@ -3,9 +3,11 @@ import io
 import math
 import pickle
 import re
+import warnings
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -96,6 +98,11 @@ class TestWeightsAndLayers:
         x, y = batch
         assert float(DiscriminabilityLoss(6, impurity_weight=0, kl_weight=0)(x, y)) == 0
 
+    def test_a_number_of_classes_from_numpy(self, batch: tuple[Tensor, Tensor]) -> None:
+        criterion = DiscriminabilityLoss(cast(int, np.int64(6)))
+        criterion.set_epoch(cast(int, np.int64(1)))
+        torch.testing.assert_close(criterion(*batch), DiscriminabilityLoss(6)(*batch))
+
 
 class TestParts:
     def test_each_part_is_what_its_name_says(self, batch: tuple[Tensor, Tensor]) -> None:
@@ -159,6 +166,18 @@ class TestSchedule:
         with pytest.warns(UserWarning, match="set_epoch was never called"):
             criterion(*batch)
         criterion(*batch)  # a second warning would be an error here
+
+    def test_features_without_a_gradient_are_told_once(self, batch: tuple[Tensor, Tensor]) -> None:
+        x, y = batch
+        criterion = DiscriminabilityLoss(6)
+        criterion(x.clone().requires_grad_(), y)
+        with torch.no_grad():
+            criterion(x, y)
+        with pytest.warns(UserWarning, match="none of the layers requires a gradient"):
+            criterion(x, y)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            criterion(x, y)
 
     def test_evaluation_needs_no_epoch(self, batch: tuple[Tensor, Tensor]) -> None:
         DiscriminabilityLoss(6, start_epoch=10).eval()(*batch)

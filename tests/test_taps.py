@@ -332,7 +332,7 @@ class TestErrors:
     def test_reading_too_early_says_what_to_do(self, net: Net, x: Tensor) -> None:
         tap = FeatureTap(net, "block")
         net(x)
-        with pytest.raises(RuntimeError, match=r"'block' gave no output.*attach\(\)"):
+        with pytest.raises(RuntimeError, match=r"not attached.*attach\(\)"):
             _ = tap.features
         with tap, pytest.raises(RuntimeError, match="run the model first"):
             _ = tap.features

@@ -20,7 +20,10 @@ def main() -> None:
 
 
 def _missing(name: str | None) -> str:
-    return f"the command line needs {name}, which is not installed; run: pip install 'torchdiscern[lab]'"
+    return (
+        f"the command line needs {name}, which is not installed; "
+        "run: pip install 'torchdiscern[lab]' (in a clone: pip install '.[lab]')"
+    )
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ stand in tuples, since torch 2.6 cannot compile `isinstance` with a union.
 """
 
 import math
+import operator
 from collections.abc import Collection, Iterable, Sequence
 from difflib import get_close_matches
 
@@ -33,12 +34,12 @@ def describe(value: object) -> str:
 
 
 def check_num_classes(num_classes: object) -> None:
-    if isinstance(num_classes, bool) or not isinstance(num_classes, (int, torch.SymInt)):
+    if isinstance(num_classes, bool) or not hasattr(num_classes, "__index__"):
         raise TypeError(
             f"num_classes: got {describe(num_classes)}, expected an int of at least 2; "
             "pass the number of classes that the target can take."
         )
-    if num_classes < 2:
+    if num_classes < 2:  # type: ignore[operator]
         raise ValueError(
             f"num_classes: got {num_classes}, expected at least 2; with fewer there is nothing to tell apart."
         )
@@ -125,11 +126,12 @@ def check_number(value: object, name: str, *, low: float = 0.0, above: bool = Fa
 
 
 def check_whole(value: object, name: str, *, low: int, hint: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise TypeError(f"{name}: got {describe(value)}, expected a whole number; {hint}.")
-    if value < low:
-        raise ValueError(f"{name}: got {value}, expected a whole number of at least {low}; {hint}.")
-    return value
+    number = operator.index(value)
+    if number < low:
+        raise ValueError(f"{name}: got {number}, expected a whole number of at least {low}; {hint}.")
+    return number
 
 
 def check_weights(weights: object, name: str) -> float | tuple[float, ...]:

@@ -49,9 +49,11 @@ def demo(
     # imported here, so that `--help` does not wait for torchvision and scipy
     from torchdiscern.lab.demo import Settings, run_demo
 
-    settings = Settings(data=str(data) if data else "digits", seeds=seeds, epochs=epochs, label_noise=label_noise)
+    settings = Settings(data=str(data) if data else None, seeds=seeds, epochs=epochs, label_noise=label_noise)
     try:
         run_demo(settings, out, overwrite=overwrite)
     except KeyboardInterrupt:
-        typer.echo(f"Stopped. Finished seeds are kept in {out}; the same command goes on from there.", err=True)
+        kept = (out / "results.json").exists()
+        left = f"Finished seeds are kept in {out}" if kept else "No seed was finished"
+        typer.echo(f"Stopped. {left}; the same command goes on from there.", err=True)
         raise typer.Exit(130) from None

@@ -83,7 +83,7 @@ class DiscriminabilityLoss(nn.Module):
         super().__init__()
         checks.check_num_classes(num_classes)
         checks.check_choice(impurity, "impurity", IMPURITIES)
-        self.num_classes = num_classes
+        self.num_classes = int(num_classes)
         self.impurity_weight = checks.check_weights(impurity_weight, "impurity_weight")
         self.kl_weight = checks.check_weights(kl_weight, "kl_weight")
         if isinstance(self.impurity_weight, tuple):
@@ -108,6 +108,7 @@ class DiscriminabilityLoss(nn.Module):
         self.register_buffer("epoch", torch.tensor(1))
         self.parts = {}
         self._epoch_came = False
+        self._told_no_gradient = False
 
     @classmethod
     def recommended(cls, num_classes: int, **settings: Any) -> Self:
@@ -178,6 +179,7 @@ class DiscriminabilityLoss(nn.Module):
             if isinstance(self.prior, Tensor):
                 checks.check_prior_device(self.prior, layer, name=name)
         self._warn_if_no_epoch_came()
+        self._warn_if_nothing_can_be_learnt(layers)
 
         parts_of = {}
         for label, w, v in zip(layers, impurity_weights, kl_weights, strict=True):
@@ -229,6 +231,18 @@ class DiscriminabilityLoss(nn.Module):
                     parts[f"{label.strip('[]')}/{name}"] = value
         self.parts = {name: value.detach() for name, value in parts.items()}
 
+    def _warn_if_nothing_can_be_learnt(self, layers: dict[str, Tensor]) -> None:
+        if torch.compiler.is_compiling() or self._told_no_gradient or not self.training:
+            return
+        if torch.is_grad_enabled() and not any(layer.requires_grad for layer in layers.values()):
+            self._told_no_gradient = True
+            warnings.warn(
+                "features: none of the layers requires a gradient, so the loss can be read but teaches nothing; "
+                "tap a layer that is not frozen and that ran with gradients, or read the loss under "
+                "torch.no_grad().",
+                stacklevel=3,
+            )
+
     def _warn_if_no_epoch_came(self) -> None:
         scheduled = self.start_epoch > 1 or self.ramp_epochs > 0
         if scheduled and self.training and not (self._epoch_came or torch.compiler.is_compiling()):
@@ -255,7 +269,7 @@ def _by_name(features: object) -> dict[str, Tensor]:
     else:
         raise TypeError(
             f"features: got {checks.describe(features)}, expected a tensor [B, D, ...], or a sequence or "
-            "mapping of them; pass the layer's output."
+            "mapping of them; pass the layer's output, or a tap's features (tap.features)."
         )
     if not layers:
         raise ValueError("features: got no layer, expected at least one tensor; pass the layers' outputs.")

@@ -103,15 +103,17 @@ class FeatureTap:
 
     @property
     def features(self) -> dict[str, Tensor]:
+        if not self._handles:
+            raise RuntimeError(
+                "features: the tap is not attached, so it holds none; read them inside its with statement, or "
+                "call attach() before the forward pass."
+            )
         missing = [name for name in self._layers if name not in self._found]
         if missing:
-            why = (
-                "run the model first; if it was compiled and run before the tap was attached, call "
-                "torch.compiler.reset() once"
-                if self._handles
-                else "use it in a with statement or call attach() before the forward pass"
+            raise RuntimeError(
+                f"features: layer {missing[0]!r} gave no output in the last forward pass; run the model first, "
+                "or, if it was compiled and run before the tap was attached, call torch.compiler.reset() once."
             )
-            raise RuntimeError(f"features: layer {missing[0]!r} gave no output since the tap's start; {why}.")
         return {name: self._found[name] for name in self._layers}
 
     def __repr__(self) -> str:
@@ -194,7 +196,8 @@ def _resolve(root: nn.Module, layer: str | nn.Module) -> tuple[str, nn.Module]:
         )
     if not isinstance(layer, str):
         raise TypeError(
-            f'layers: got {checks.describe(layer)}, expected a name or a module; name a layer, as in "layer4".'
+            f"layers: got {checks.describe(layer)}, expected a name or a module; name a layer, as in "
+            '"layer4", and several one after the other: FeatureTap(model, "layer3", "layer4").'
         )
     if layer not in modules:
         ending = [name for name in modules if name.endswith("." + layer)][:3]

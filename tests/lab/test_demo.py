@@ -109,7 +109,7 @@ class TestRun:
         results = json.loads((tmp_path / "demo" / "results.json").read_text())
         results["data"]["fingerprint"] = "0123456789abcdef"
         (tmp_path / "demo" / "results.json").write_text(json.dumps(results))
-        with pytest.raises(ValueError, match="other settings, images or arms"):
+        with pytest.raises(ValueError, match="other settings, images, arms or versions"):
             run_demo(Settings(seeds=2, epochs=1), tmp_path / "demo", console=Console(quiet=True))
 
     def test_a_file_that_is_no_result_is_left_alone(self, tmp_path: Path) -> None:

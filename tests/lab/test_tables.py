@@ -36,7 +36,7 @@ def test_rows() -> None:
     [
         (
             (0.01, 0.02, 0.03),
-            "did not change accuracy by as much as 3 seeds can show (+2.00 points, give or take 2.48",
+            "accuracy +2.00 points, give or take 2.48: no difference that 3 seeds can show",
         ),
         ((0.019, 0.02, 0.021), "raised accuracy by 2.00 points [+1.75, +2.25]"),
         ((-0.019, -0.02, -0.021), "lowered accuracy by 2.00 points [-2.25, -1.75]"),

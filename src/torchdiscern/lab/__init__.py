@@ -18,6 +18,6 @@ _missing = [
 if _missing:
     raise ModuleNotFoundError(
         f"torchdiscern.lab needs {', '.join(_missing)}, which is not installed; "
-        "run: pip install 'torchdiscern[lab]'",
+        "run: pip install 'torchdiscern[lab]' (in a clone: pip install '.[lab]')",
         name=_missing[0],
     )

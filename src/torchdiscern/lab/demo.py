@@ -39,9 +39,12 @@ ARMS: dict[str, dict[str, Any] | None] = {
 
 @dataclass(frozen=True)
 class Settings:
-    """What the demo runs; equal settings on equal images give equal numbers, times aside."""
+    """What the demo runs; equal settings on equal images give equal numbers, times aside.
 
-    data: str = "digits"
+    `data` is a folder with one folder of images a class; None stands for scikit-learn's handwritten digits.
+    """
+
+    data: str | None = None
     seeds: int = 5
     epochs: int = 20
     label_noise: float = 0.0
@@ -55,7 +58,7 @@ class Settings:
     def __post_init__(self) -> None:
         for name in ("seeds", "epochs", "batch_size"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name}: got {getattr(self, name)}, expected at least 1; ask for more.")
+                raise ValueError(f"{name}: got {getattr(self, name)}, expected at least 1.")
         if not 0 <= self.label_noise < 1:
             raise ValueError(
                 f"label_noise: got {self.label_noise}, expected a share in [0, 1); 0.3 replaces 30% of labels."
@@ -104,20 +107,20 @@ def run_demo(settings: Settings, out: Path, *, overwrite: bool = False, console:
         ValueError, OSError: with one sentence, on bad images, settings or folders.
     """
     console = console or Console()
-    files.make_folder(out, "out")
     target = out / "results.json"
     with (
         environment.one_thread(),
         Progress(*Progress.get_default_columns(), console=console, transient=True) as progress,
     ):
         images = _load(settings, progress)
+        files.make_folder(out, "out")
         results = _started(target, settings, images, overwrite, console)
         steps = settings.epochs * _batches(settings, len(_split(images, settings, seed=0)[0]))
         missing = [seed for seed in range(settings.seeds) if not _has(results, seed)]
         if missing:
             progress.print(
                 f"Training {len(missing) * len(ARMS)} networks: {len(ARMS)} arms, {len(missing)} seed(s), "
-                f"{settings.epochs} epochs; results go to {out}."
+                f"{settings.epochs} epoch(s); results go to {out}."
             )
         bar = progress.add_task("Training", total=max(1, len(missing) * steps))
         for seed in missing:
@@ -129,6 +132,8 @@ def run_demo(settings: Settings, out: Path, *, overwrite: bool = False, console:
             results["finished"] = all(_has(results, s) for s in range(settings.seeds))
             results["contrasts"] = _contrasts(results["runs"])
             files.write_atomically(target, json.dumps(results, indent=2, allow_nan=False))
+            if not console.is_terminal:  # where no bar moves, a line a seed
+                console.print(f"Seed {seed + 1} of {settings.seeds} is done.")
     page = write_report(results, Pictures.load(out / "pictures.npz"), out)
     console.print(arms_table(results))
     for sentence in verdicts(results):
@@ -213,7 +218,7 @@ def _arm(start: SmallConvNet, name: str, settings: Settings, batches: int) -> Ar
 
 
 def _load(settings: Settings, progress: Progress) -> data.Images:
-    if settings.data == "digits":
+    if settings.data is None:
         return data.digits()
     return data.image_folder(
         Path(settings.data), settings.image_size, lambda paths: progress.track(list(paths), description="Reading")
@@ -277,7 +282,7 @@ def _started(
         return fresh
     try:
         kept: dict[str, Any] = json.loads(target.read_text())
-        same = all(kept[key] == fresh[key] for key in ("settings", "data", "arms"))
+        same = all(kept[key] == fresh[key] for key in ("settings", "data", "arms", "versions"))
     except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
         raise ValueError(
             f"out: {str(target)!r} holds something else than results of the demo, expected none or its own; "
@@ -285,8 +290,8 @@ def _started(
         ) from error
     if not same:
         raise ValueError(
-            f"out: {str(target.parent)!r} holds results of other settings, images or arms, expected none or "
-            "the same; choose another folder with --out, or replace them with --overwrite."
+            f"out: {str(target.parent)!r} holds results of other settings, images, arms or versions, expected "
+            "none or the same; choose another folder with --out, or replace them with --overwrite."
         )
     if kept["runs"] and not (target.parent / "pictures.npz").exists():
         raise ValueError(

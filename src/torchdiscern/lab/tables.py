@@ -39,9 +39,9 @@ def arms_table(results: dict[str, Any]) -> Table:
     table = Table(
         title=f"{results['data']['name']}\n{results['data']['images']:,} images, "
         f"{len(results['data']['classes'])} classes, paired seeds: {seeds}",
-        caption="accuracy: mean±standard deviation over seeds; difference: paired, to that of\n"
-        "cross-entropy, [95% interval]; impurity (Gini), coverage divergence and dead\n"
-        "features on the test images; time: ratio of a training step to cross-entropy's",
+        caption="accuracy: mean±standard deviation over seeds; difference: paired, to that of "
+        "cross-entropy, [95% interval]; impurity (Gini), coverage divergence and dead features on the "
+        "test images; time: ratio of a training step to cross-entropy's",
         caption_justify="left",
         box=box.SIMPLE_HEAD,
         show_edge=False,
@@ -68,8 +68,7 @@ def _verdict(results: dict[str, Any], arm: str) -> str:
     elif accuracy["verdict"] == "no difference shown":
         half = 50 * (accuracy["high"] - accuracy["low"])
         said = (
-            f"did not change accuracy by as much as {seeds} seeds can show "
-            f"({points:+.2f} points, give or take {half:.2f})"
+            f"accuracy {points:+.2f} points, give or take {half:.2f}: no difference that {seeds} seeds can show"
         )
     else:
         word = "raised" if accuracy["verdict"] == "higher" else "lowered"

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import shlex
 from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any
@@ -46,11 +47,19 @@ def write_report(results: dict[str, Any], pictures: Pictures, out: Path) -> Path
         rows=tables.rows(results),
         verdicts=tables.verdicts(results),
         seeds=len({run["seed"] for run in results["runs"]}),
+        options=_options(results["settings"]),
         top=TOP,
     )
     write_atomically(out / "features.svg", _templates.get_template("features.svg.j2").render(**common))
     write_atomically(out / "report.html", page)
     return out / "report.html"
+
+
+def _options(settings: dict[str, Any]) -> list[str]:
+    """The command line's options that repeat a run, into a folder of its own."""
+    options = {name: settings[name] for name in ("data", "seeds", "epochs", "label_noise") if settings[name]}
+    shown = [f"--{name.replace('_', '-')} {shlex.quote(str(value))}" for name, value in options.items()]
+    return [*shown, "--out DIR"]
 
 
 def _arm(name: str, pictures: Pictures, parts: dict[str, Any]) -> dict[str, Any]:
