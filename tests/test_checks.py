@@ -2,14 +2,17 @@
 
 import math
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any, cast
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from torchdiscern import DiscriminabilityLoss, functional
+from torchdiscern import DiscriminabilityLoss, checks, functional
 
 X = torch.rand(4, 3)
 Y = torch.tensor([0, 1, 2, 1])
@@ -54,7 +57,7 @@ BAD_INPUTS: list[tuple[str, Callable[[], object], type[Exception], str]] = [
         ValueError,
         r"4 class.* 2 samples in features\[1\]",
     ),
-    ("a named layer wrong", call(features={"layer4": X[0]}), ValueError, r"features\[layer4\].*\[3\]"),
+    ("a named layer wrong", call(features={"layer4": X[0]}), ValueError, r"features\['layer4'\].*\[3\]"),
     ("features a tap", call(features=object()), TypeError, r"features.*object.*tap\.features"),
     ("no layer", call(features=[]), ValueError, "features.*no layer"),
     ("no such axis", call(feature_dim=2), ValueError, "feature_dim.*got 2"),
@@ -62,8 +65,13 @@ BAD_INPUTS: list[tuple[str, Callable[[], object], type[Exception], str]] = [
     ("the samples' axis, from behind", call(feature_dim=-2), ValueError, "feature_dim.*got -2"),
     # the settings
     ("one class", call(num_classes=1), ValueError, "num_classes.*got 1.*at least 2"),
-    ("classes as a float", call(num_classes=10.0), TypeError, r"num_classes.*10\.0.*int"),
+    ("classes as a float", call(num_classes=10.0), TypeError, r"num_classes.*10\.0.*whole number"),
     ("classes as a boolean", call(num_classes=True), TypeError, "num_classes.*True"),
+    ("classes as a tensor", call(num_classes=torch.tensor(3)), TypeError, "num_classes.*a tensor"),
+    ("classes as an array", call(num_classes=np.array([3, 4])), TypeError, "num_classes.*ndarray"),
+    ("axis a word", call(feature_dim="last"), TypeError, "feature_dim.*'last'"),
+    ("weights an array", call(kl_weight=np.array([0.5, -1.0])), ValueError, r"kl_weight\[1\].*-1"),
+    ("prior of words", call(prior=["a", "b", "c"]), TypeError, "prior.*list.*something else than numbers"),
     ("weight negative", call(impurity_weight=-0.5), ValueError, r"impurity_weight.*-0\.5.*at least 0"),
     ("weight NaN", call(kl_weight=math.nan), ValueError, "kl_weight.*nan.*finite"),
     ("weight infinite", call(kl_weight=math.inf), ValueError, "kl_weight.*inf.*finite"),
@@ -128,3 +136,49 @@ def test_the_functions_check_by_themselves(
 ) -> None:
     with pytest.raises((TypeError, ValueError), match=says):
         function(features, target, 3)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"prior": torch.tensor([1.0])}, r"prior.*\[1\].*\[3\]"),
+        ({"prior": torch.tensor([5.0, 4.0, 3.0])}, "prior.*sum to 12"),
+        ({"prior": "bacth"}, "did you mean 'batch'"),
+        ({"damping": -5}, "damping.*-5"),
+        ({"damping": 0.1, "impurity": "entropy"}, "damping.*'entropy'"),
+        ({"impurity": "ginni"}, "did you mean 'gini'"),
+    ],
+)
+def test_terms_check_their_settings(settings: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        functional.terms(X, Y, 3, **settings)
+
+
+def test_labels_are_read_on_the_cpu_only() -> None:
+    class Label(Tensor):
+        """A label on another device, whose values nobody may read."""
+
+        device = torch.device("cuda")
+
+        def aminmax(self, *_: object, **__: object) -> Any:
+            raise AssertionError("a check waited for the device")
+
+        def long(self, *_: object, **__: object) -> Any:
+            return self
+
+    features = cast(Any, type("Features", (Tensor,), {"device": torch.device("cuda")}))(X)
+    checks.check_target(cast(Tensor, Label(Y)), features, 3)
+
+
+@pytest.mark.parametrize("label", [-1, -100, 6])
+def test_a_compiled_loss_stops_at_a_label_out_of_range(label: int) -> None:
+    code = f"""
+import torch
+from torchdiscern import DiscriminabilityLoss
+loss = torch.compile(DiscriminabilityLoss(6), fullgraph=True)
+print("finite", float(loss(torch.rand(4, 3), torch.tensor([0, 1, {label}, 2]))))
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert result.returncode != 0
+    assert "finite" not in result.stdout
+    assert "index out of bounds" in result.stderr

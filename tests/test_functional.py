@@ -34,7 +34,7 @@ def by_loops(x: Tensor, y: Tensor, C: int, kind: str, prior: str, damping: float
             return 1 - sum(p**2 for p in column)
         if kind == "renyi":
             return -math.log(sum(p**2 for p in column)) / math.log(C)
-        if kind == "shannon":
+        if kind == "shannon" and damping:
             column = [p + max(0.0, 1 - sum(column)) / C for p in column]
         nats = -sum(p * math.log(p) for p in column if p > 0)
         return nats / math.log(10 if kind == "entropy" else C)
@@ -138,7 +138,16 @@ class TestShapes:
         assert a.dtype == torch.float32
         torch.testing.assert_close(a[0, 0], x[0, 0, 0].float())
 
-    @pytest.mark.parametrize("dtype", [torch.uint8, torch.int32, torch.int64])
+    def test_half_precision_loses_no_absent_class_and_no_dead_feature(self) -> None:
+        x = torch.tensor([[1.0, 0.0], [3.0, 0.0]], dtype=torch.float16)  # the second feature is dead
+        M = functional.class_means(x, torch.tensor([0, 1]), 3)  # the third class is absent
+        P = functional.distribution_of_means(M.half())
+        kl = coverage_divergence(P.half(), torch.tensor([0.5, 0.5, 0.0]))
+        assert M.tolist() == [[1, 0], [3, 0], [0, 0]]
+        torch.testing.assert_close(P, torch.tensor([[0.25, 0], [0.75, 0], [0, 0]]))
+        torch.testing.assert_close(kl, (torch.tensor([2.0, 2 / 3]).log() / 2).sum(), atol=1e-6, rtol=0)
+
+    @pytest.mark.parametrize("dtype", [torch.uint16, torch.uint8, torch.int32, torch.int64])
     def test_any_integer_target(self, dtype: torch.dtype) -> None:
         x, y, C = random_batch(0)
         torch.testing.assert_close(class_distribution(x, y.to(dtype), C), class_distribution(x, y, C))

@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from conftest import Case
 from dead_features import train
-from torchdiscern import DiscriminabilityLoss
+from torchdiscern import DiscriminabilityLoss, FeatureTap
 from torchdiscern.functional import Impurity, terms
 
 
@@ -163,8 +163,9 @@ class TestSchedule:
 
     def test_an_epoch_that_never_comes_is_told_once(self, batch: tuple[Tensor, Tensor]) -> None:
         criterion = DiscriminabilityLoss(6, start_epoch=10)
-        with pytest.warns(UserWarning, match="set_epoch was never called"):
+        with pytest.warns(UserWarning, match="set_epoch was never called") as told:
             criterion(*batch)
+        assert told[0].filename == __file__
         criterion(*batch)  # a second warning would be an error here
 
     def test_features_without_a_gradient_are_told_once(self, batch: tuple[Tensor, Tensor]) -> None:
@@ -205,6 +206,12 @@ class TestModule:
         for again in (copy.deepcopy(criterion), pickle.loads(pickle.dumps(criterion)), loaded):
             assert float(again(*batch)) == float(expected)
 
+    def test_a_prior_from_a_list_is_exact(self, batch: tuple[Tensor, Tensor]) -> None:
+        x, y = batch[0].double(), batch[1]
+        shares = [0.1, 0.1, 0.2, 0.2, 0.2, 0.2]
+        given = DiscriminabilityLoss(6, prior=torch.tensor(shares, dtype=torch.float64))(x, y)
+        torch.testing.assert_close(DiscriminabilityLoss(6, prior=shares)(x, y), given, rtol=0, atol=1e-14)
+
     def test_keeps_its_own_prior(self, batch: tuple[Tensor, Tensor]) -> None:
         prior = torch.full((6,), 1 / 6)
         criterion = DiscriminabilityLoss(6, prior=prior)
@@ -236,6 +243,7 @@ class TestModule:
         assert (few.impurity, few.damping) == ("gini", 0.1)
         assert (many.impurity, many.impurity_weight, many.damping) == ("renyi", 1.0, 0.1)
         assert [DiscriminabilityLoss.recommended(C).impurity for C in (19, 20)] == ["gini", "renyi"]
+        assert DiscriminabilityLoss.recommended(10, impurity="entropy").damping == 0
         assert DiscriminabilityLoss.recommended(100, impurity="shannon").impurity == "shannon"
 
 
@@ -317,6 +325,18 @@ class TestCompile:
                 criterion.set_epoch(epoch)
                 loss = compiled(*batch)
         assert float(loss) == pytest.approx(float(DiscriminabilityLoss(6)(*batch)))
+
+    def test_together_with_model_and_tap(self) -> None:
+        model = nn.Sequential(nn.Linear(5, 7), nn.ReLU(), nn.Linear(7, 6))
+        criterion, x, y = DiscriminabilityLoss(6), torch.rand(9, 5), torch.arange(9) % 6
+        tap = FeatureTap(model, "1").attach()
+
+        def step(x: Tensor, y: Tensor) -> Tensor:
+            return cast(Tensor, cross_entropy(model(x), y) + criterion(tap.features, y))
+
+        compiled = torch.compile(step, fullgraph=True)
+        for size in (9, 8, 5):  # the last batch of an epoch is smaller
+            torch.testing.assert_close(compiled(x[:size], y[:size]), step(x[:size], y[:size]))
 
     def test_several_layers(self, batch: tuple[Tensor, Tensor]) -> None:
         x, y = batch

@@ -113,8 +113,10 @@ class TestFeatures:
                 return {"x": x}
 
         model = nn.Sequential(Inner())
-        with FeatureTap(model, "0"), pytest.raises(RuntimeError, match=r"'0' gave .*dict.*tap a layer inside"):
+        with FeatureTap(model, "0") as tap:
             model(torch.rand(2, 3))
+            with pytest.raises(RuntimeError, match=r"'0' gave .*dict.*tap a layer inside"):
+                _ = tap.features
 
 
 class TestLeavesTheModelAlone:
@@ -151,11 +153,11 @@ class TestLeavesTheModelAlone:
 
     def test_no_hook_stays(self, net: Net, x: Tensor) -> None:
         with pytest.raises(KeyError), FeatureTap(net, "block", "stem"):
-            assert hooks(net) == 3
+            assert hooks(net) == 4
             raise KeyError
         assert hooks(net) == 0
         tap = FeatureTap(net, "block").attach().attach()
-        assert hooks(net) == 2
+        assert hooks(net) == 3
         tap.detach()
         assert hooks(net) == 0
 
@@ -171,6 +173,32 @@ class TestLeavesTheModelAlone:
             one.detach()
             net(x)
             assert two.features
+
+    def test_a_copy_keeps_nothing_of_the_tap(self, net: Net, x: Tensor) -> None:
+        with FeatureTap(net, "block") as tap:
+            net(x)
+            average = copy.deepcopy(net)
+        held: list[weakref.ref[Tensor]] = []
+        average.block.register_forward_hook(lambda *a: held.append(weakref.ref(a[2])))
+        average(x)
+        gc.collect()
+        assert held[0]() is None
+        again = copy.deepcopy(tap)
+        with again:
+            again._root(x)
+            assert again.features
+
+    def test_symbolic_trace(self, net: Net) -> None:
+        expected = str(torch.fx.symbolic_trace(net).graph)
+        with FeatureTap(net, "block", pool=True):
+            assert str(torch.fx.symbolic_trace(net).graph) == expected
+
+    def test_a_part_of_the_model_can_run_without_gradient(self, net: Net, x: Tensor) -> None:
+        with FeatureTap(net, "block") as tap:
+            net(x)
+            with torch.no_grad():
+                net.block(net.stem(x))  # as in a model's own forward_features
+            assert not tap.features["block"].requires_grad
 
     def test_copies_and_pickles_in_the_middle_of_a_step(self, net: Net, x: Tensor) -> None:
         with FeatureTap(net, "block") as tap:

@@ -33,15 +33,17 @@ def describe(value: object) -> str:
     return f"a {type(value).__name__}"
 
 
-def check_num_classes(num_classes: object) -> None:
-    if isinstance(num_classes, bool) or not hasattr(num_classes, "__index__"):
+def check_num_classes(num_classes: object) -> int:
+    return check_whole(
+        num_classes, "num_classes", low=2, hint="pass the number of classes that the target can take"
+    )
+
+
+def check_feature_dim(feature_dim: object) -> None:
+    if isinstance(feature_dim, bool) or not isinstance(feature_dim, int):
         raise TypeError(
-            f"num_classes: got {describe(num_classes)}, expected an int of at least 2; "
-            "pass the number of classes that the target can take."
-        )
-    if num_classes < 2:  # type: ignore[operator]
-        raise ValueError(
-            f"num_classes: got {num_classes}, expected at least 2; with fewer there is nothing to tell apart."
+            f"feature_dim: got {describe(feature_dim)}, expected the axis of the features as an int; "
+            "use 1 for [B, D, ...] and -1 for [B, ..., D]."
         )
 
 
@@ -101,7 +103,7 @@ def check_target(target: object, features: Tensor, num_classes: int, *, name: st
             f"move it with target.to({str(features.device)!r})."
         )
     if target.device.type == "cpu" and not torch.compiler.is_compiling():
-        low, high = (int(bound) for bound in target.aminmax())
+        low, high = (int(bound) for bound in target.long().aminmax())
         if low < 0 or high >= num_classes:
             hint = (
                 "drop samples marked -100 before the call"
@@ -114,21 +116,27 @@ def check_target(target: object, features: Tensor, num_classes: int, *, name: st
             )
 
 
-def check_number(value: object, name: str, *, low: float = 0.0, above: bool = False) -> float:
-    """Takes a finite number of at least (or above) `low`."""
+def check_number(value: object, name: str, *, above: bool = False) -> float:
+    """Takes a finite number of at least (or above) 0."""
     if isinstance(value, (bool, str)) or not hasattr(value, "__float__"):
         raise TypeError(f"{name}: got {describe(value)}, expected a number; pass a float.")
     number = float(value)
-    if not math.isfinite(number) or number < low or (above and number == low):
-        bound = f"above {low:g}" if above else f"of at least {low:g}"
+    if not math.isfinite(number) or number < 0 or (above and number == 0):
+        bound = "above 0" if above else "of at least 0"
         raise ValueError(f"{name}: got {number}, expected a finite number {bound}; choose one in that range.")
     return number
 
 
 def check_whole(value: object, name: str, *, low: int, hint: str) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name}: got {describe(value)}, expected a whole number; {hint}.")
-    number = operator.index(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        number = value
+    else:
+        try:
+            if isinstance(value, (bool, Tensor)):  # both pass for an index
+                raise TypeError
+            number = operator.index(value)  # type: ignore[arg-type]
+        except TypeError:
+            raise TypeError(f"{name}: got {describe(value)}, expected a whole number; {hint}.") from None
     if number < low:
         raise ValueError(f"{name}: got {number}, expected a whole number of at least {low}; {hint}.")
     return number
@@ -136,7 +144,7 @@ def check_whole(value: object, name: str, *, low: int, hint: str) -> int:
 
 def check_weights(weights: object, name: str) -> float | tuple[float, ...]:
     """Takes one weight for all layers, or one a layer."""
-    if isinstance(weights, Tensor):
+    if hasattr(weights, "tolist"):  # a tensor or an array
         weights = weights.tolist()
     if not isinstance(weights, Sequence) or isinstance(weights, str):
         return check_number(weights, name)
@@ -163,13 +171,29 @@ def check_choice(value: object, name: str, choices: Collection[str]) -> None:
         raise ValueError(f"{name}: got {value!r}, expected one of {expected}; {nearest(value, choices)}")
 
 
+def check_damping(damping: object, impurity: str) -> float:
+    number = check_number(damping, "damping")
+    if number and impurity == "entropy":
+        raise ValueError(
+            f"damping: got {number} with impurity='entropy', expected 0, since a softmax does not fade; "
+            "leave it out or choose a scale-free impurity."
+        )
+    return number
+
+
 def check_prior(prior: object, num_classes: int) -> "str | Tensor":
-    """Takes `"batch"`, `"uniform"` or a distribution over the classes; reads the distribution's values."""
+    """Takes `"batch"`, `"uniform"` or a distribution over the classes."""
     if isinstance(prior, str):
         check_choice(prior, "prior", ("batch", "uniform"))
         return prior
     if isinstance(prior, Sequence):
-        prior = torch.tensor(prior)
+        try:
+            prior = torch.tensor(prior, dtype=torch.float64)
+        except (TypeError, ValueError, RuntimeError):
+            raise TypeError(
+                f"prior: got {describe(prior)} that holds something else than numbers, expected one share a "
+                "class; pass counts / counts.sum()."
+            ) from None
     if not isinstance(prior, Tensor):
         raise TypeError(
             f"prior: got {describe(prior)}, expected 'batch', 'uniform' or a tensor [C]; "
@@ -182,6 +206,8 @@ def check_prior(prior: object, num_classes: int) -> "str | Tensor":
         )
     if not prior.is_floating_point():
         raise TypeError(f"prior: got {prior.dtype}, expected floating-point shares; pass counts / counts.sum().")
+    if prior.device.type != "cpu" or torch.compiler.is_compiling():
+        return prior
     shares = prior.detach().double()
     if not bool(shares.isfinite().all()):
         raise ValueError("prior: got a share that is NaN or infinite, expected finite shares; mend the counts.")

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from torchdiscern import checks
-from torchdiscern.impurities import IMPURITIES, Impurity, entropy, gini, renyi, shannon
+from torchdiscern.impurities import IMPURITIES, Impurity, entropy, gini, renyi, shannon, spread_rest
 
 __all__ = [
     "IMPURITIES",
@@ -35,6 +35,7 @@ __all__ = [
     "impurity",
     "renyi",
     "shannon",
+    "spread_rest",
     "terms",
 ]
 
@@ -66,6 +67,10 @@ def activation(features: Tensor, *, feature_dim: int = 1, signed: bool = False) 
         tensor([[2., 2.]])
     """
     checks.check_features(features, feature_dim=feature_dim)
+    return _activation(features, feature_dim, signed)
+
+
+def _activation(features: Tensor, feature_dim: int, signed: bool) -> Tensor:
     x = features if signed else features.abs()
     dtype = torch.promote_types(features.dtype, torch.float32)
     positions = [axis for axis in range(1, x.ndim) if axis != feature_dim % x.ndim]
@@ -90,7 +95,18 @@ def class_counts(target: Tensor, num_classes: int, dtype: torch.dtype = torch.fl
         tensor([1., 0., 2.])
     """
     ones = torch.ones(target.shape[0], dtype=dtype, device=target.device)
-    return ones.new_zeros(num_classes).index_add(0, target.long(), ones)
+    return ones.new_zeros(num_classes).index_add(0, _index(target, num_classes), ones)
+
+
+def _index(target: Tensor, num_classes: int) -> Tensor:
+    # a compiled index_add counts a negative index from behind; this one stops it where one too large does
+    index = target.long()
+    return torch.where(index < 0, num_classes, index)
+
+
+def _at_least_float32(x: Tensor) -> Tensor:
+    # in half precision eps is 0
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def class_means(activation: Tensor, target: Tensor, num_classes: int, *, eps: float = EPS) -> Tensor:
@@ -105,7 +121,7 @@ def class_means(activation: Tensor, target: Tensor, num_classes: int, *, eps: fl
         eps: keeps the division finite.
 
     Returns:
-        `M`, `[C, D]`.
+        `M`, `[C, D]`, in float32 at least.
 
     Raises:
         TypeError: a wrong type or dtype.
@@ -121,8 +137,14 @@ def class_means(activation: Tensor, target: Tensor, num_classes: int, *, eps: fl
     checks.check_num_classes(num_classes)
     checks.check_features(activation, name="activation")
     checks.check_target(target, activation, num_classes, name="activation")
-    sums = activation.new_zeros(num_classes, activation.shape[1]).index_add(0, target.long(), activation)
-    return sums / (class_counts(target, num_classes, activation.dtype) + eps).unsqueeze(1)
+    a = _at_least_float32(activation)
+    return _class_means(a, target, class_counts(target, num_classes, a.dtype), eps)
+
+
+def _class_means(a: Tensor, target: Tensor, counts: Tensor, eps: float) -> Tensor:
+    num_classes = counts.shape[0]
+    sums = a.new_zeros(num_classes, a.shape[1]).index_add(0, _index(target, num_classes), a)
+    return sums / (counts + eps).unsqueeze(1)
 
 
 def distribution_of_means(
@@ -141,7 +163,7 @@ def distribution_of_means(
         eps: keeps the division finite.
 
     Returns:
-        `P`, `[C, D]`. NaN or infinite class means give NaN.
+        `P`, `[C, D]`, in float32 at least. NaN or infinite class means give NaN.
 
     Source: METHOD "class distribution of a feature", "entropy alternative", "damping".
 
@@ -150,6 +172,7 @@ def distribution_of_means(
         tensor([[0.2500, 0.0000],
                 [0.7500, 1.0000]])
     """
+    class_means = _at_least_float32(class_means)
     if softmax:
         # softmax alone would turn a mean of -inf into a probability of 0
         finite = class_means.isfinite().all(0)
@@ -251,7 +274,8 @@ def coverage_divergence(
         >>> coverage_divergence(P, torch.tensor([0.5, 0.5]))
         tensor(0.)
     """
-    t = prior
+    distribution = _at_least_float32(distribution)
+    t = prior.to(distribution.dtype)
     if present is not None:
         t = t * present
         t = t / t.sum().clamp_min(torch.finfo(t.dtype).tiny)
@@ -285,7 +309,8 @@ def terms(
         features: activations of one layer, `[B, D]` or `[B, D, ...]`.
         target: class indices `[B]` in `[0, C)`.
         num_classes: C.
-        impurity: `"gini"`, `"entropy"` (brings the softmax distribution with it), `"renyi"` or `"shannon"`.
+        impurity: `"gini"`, `"entropy"` (brings the softmax distribution with it), `"renyi"` or `"shannon"` (with
+            damping, after `spread_rest`).
         prior: `"batch"` (`t[c] = n[c] / B`), `"uniform"` or a distribution `[C]`. A given prior is
             conditioned on the classes present in the batch (see `coverage_divergence`; the entropy
             alternative needs no such rule, as its absent classes have a share too).
@@ -307,21 +332,42 @@ def terms(
         >>> terms(features, torch.tensor([0, 1]), num_classes=2).dead_share
         tensor(0.3333)
     """
+    checks.check_num_classes(num_classes)
+    checks.check_features(features, feature_dim=feature_dim)
+    checks.check_target(target, features, num_classes)
     checks.check_choice(impurity, "impurity", IMPURITIES)
+    checks.check_damping(damping, impurity)
+    prior = checks.check_prior(prior, num_classes)
+    if isinstance(prior, Tensor):
+        checks.check_prior_device(prior, features)
+    return _terms(features, target, num_classes, impurity, prior, damping, feature_dim, eps)
+
+
+def _terms(
+    features: Tensor,
+    target: Tensor,
+    num_classes: int,
+    impurity: Impurity,
+    prior: str | Tensor,
+    damping: float,
+    feature_dim: int,
+    eps: float,
+) -> Terms:
+    """`terms` of arguments that were checked."""
     softmax = impurity == "entropy"
-    a = activation(features, feature_dim=feature_dim, signed=softmax)
-    means = class_means(a, target, num_classes, eps=eps)
+    a = _activation(features, feature_dim, signed=softmax)
+    counts = class_counts(target, num_classes, a.dtype)
+    means = _class_means(a, target, counts, eps)
     P = distribution_of_means(means, damping=damping, softmax=softmax, eps=eps)
-    counts = class_counts(target, num_classes, P.dtype)
     batch = isinstance(prior, str) and prior == "batch"
     if isinstance(prior, Tensor):
-        t = prior.to(P.dtype)
+        t = prior
     else:
-        checks.check_choice(prior, "prior", ("batch", "uniform"))
         t = counts / counts.sum() if batch else torch.full_like(counts, 1 / num_classes)
     present = None if batch or softmax else counts > 0
+    measured = spread_rest(P) if damping and impurity == "shannon" else P
     return Terms(
-        IMPURITIES[impurity](P).mean(),
+        IMPURITIES[impurity](measured).mean(),
         coverage_divergence(P, t, present=present, eps=eps),
         (means == 0).all(0).to(P.dtype).mean(),
     )

@@ -78,9 +78,8 @@ def renyi(distribution: Tensor) -> Tensor:
 def shannon(distribution: Tensor) -> Tensor:
     """Scale-free impurity of each feature: Shannon's entropy, `-sum over c of P[c,j] log P[c,j] / log C`.
 
-    0: one class only; 1: alike for all, whatever C. The share that damping takes from a feature counts as
-    spread evenly over the classes (left out, the entropy would fall as a feature fades, and features would
-    die the sooner for it), so that a dead feature counts 1.
+    0: one class only; 1: alike for all, whatever C. A dead feature counts 1. Of a damped distribution take
+    `shannon(spread_rest(P))`.
 
     Args:
         distribution: `P`, `[C, D]`.
@@ -95,9 +94,31 @@ def shannon(distribution: Tensor) -> Tensor:
         >>> shannon(torch.tensor([[1.0, 0.5], [0.0, 0.5]]))
         tensor([-0., 1.])
     """
-    num_classes = distribution.shape[0]
-    rest = (1 - distribution.sum(0)).clamp_min(0)
-    return _entropy(distribution + rest / num_classes) / math.log(num_classes)
+    value = _entropy(distribution) / math.log(distribution.shape[0])
+    return value.masked_fill((distribution == 0).all(0), 1.0)
+
+
+def spread_rest(distribution: Tensor) -> Tensor:
+    """Spreads the share that damping took from each feature evenly over the classes.
+
+    The entropy of a damped distribution falls as a feature fades, so that damping, which is there to keep
+    features from dying, would kill them under `shannon`. With the rest spread, a fading feature is an impure one.
+
+    Args:
+        distribution: `P` with damping, `[C, D]`.
+
+    Returns:
+        `[C, D]`, each column summing to 1.
+
+    Source: extension; it differs from METHOD's Shannon form where that is damped.
+
+    Example:
+        >>> import torch
+        >>> spread_rest(torch.tensor([[0.8, 0.0], [0.0, 0.0]]))
+        tensor([[0.9000, 0.5000],
+                [0.1000, 0.5000]])
+    """
+    return distribution + (1 - distribution.sum(0)).clamp_min(0) / distribution.shape[0]
 
 
 def _entropy(distribution: Tensor) -> Tensor:

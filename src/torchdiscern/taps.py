@@ -9,7 +9,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.hooks import RemovableHandle
 from torch.utils.module_tracker import ModuleTracker
 
-from torchdiscern import checks
+from torchdiscern import checks, functional
 
 
 class FeatureTap:
@@ -24,8 +24,8 @@ class FeatureTap:
         *layers: names as in `model.named_modules()` (`"layer4"`, `"backbone.blocks.11"`), or the modules
             themselves (`model.layer4`). A layer's output must be a tensor, or a tuple or list that starts with
             one.
-        pool: average each feature over all its positions, giving `[B, D]`. After a ReLU the loss is the same
-            as that of the map; before one it is not, as positive and negative values cancel.
+        pool: average each feature over all its positions, giving `[B, D]` in float32 at least. After a ReLU the
+            loss is the same as that of the map; before one it is not, as positive and negative values cancel.
         feature_dim: the axis of the features, for `pool`: 1 for `[B, D, H, W]`, -1 for `[B, T, D]`.
 
     Attributes:
@@ -68,20 +68,24 @@ class FeatureTap:
             )
         if not layers:
             raise ValueError('layers: got none, expected at least one; name a layer, as in "layer4".')
+        checks.check_feature_dim(feature_dim)
         self._root = _inside(model)
         self._layers = dict(_resolve(self._root, layer) for layer in layers)
         self._pool = pool
         self._feature_dim = feature_dim
         self._handles: list[RemovableHandle] = []
-        self._found: dict[str, Tensor] = {}
-        self._wants_grad = False
+        self._found: dict[str, object] = {}
+        self._listening = False
+        self._inside_with_grad = False
 
     def attach(self) -> Self:
         """Starts to listen; does nothing where it does already."""
         if not self._handles:
             self._handles.append(self._root.register_forward_pre_hook(self._begin))
+            self._handles.append(self._root.register_forward_hook(self._end, always_call=True))
             for name, layer in self._layers.items():
                 self._handles.append(layer.register_forward_hook(partial(self._hear, name)))
+        self._listening = True
         return self
 
     def detach(self) -> None:
@@ -89,6 +93,7 @@ class FeatureTap:
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
+        self._listening = False
         self.clear()
 
     def clear(self) -> None:
@@ -103,7 +108,7 @@ class FeatureTap:
 
     @property
     def features(self) -> dict[str, Tensor]:
-        if not self._handles:
+        if not self._listening:
             raise RuntimeError(
                 "features: the tap is not attached, so it holds none; read them inside its with statement, or "
                 "call attach() before the forward pass."
@@ -114,31 +119,43 @@ class FeatureTap:
                 f"features: layer {missing[0]!r} gave no output in the last forward pass; run the model first, "
                 "or, if it was compiled and run before the tap was attached, call torch.compiler.reset() once."
             )
-        return {name: self._found[name] for name in self._layers}
+        found = {}
+        for name in self._layers:
+            output = self._found[name]
+            if not isinstance(output, Tensor):
+                raise RuntimeError(
+                    f"features: layer {name!r} gave {checks.describe(output)}, expected a tensor or a tuple that "
+                    "starts with one; tap a layer inside it."
+                )
+            found[name] = output
+        return found
 
     def __repr__(self) -> str:
-        state = "attached" if self._handles else "detached"
+        state = "attached" if self._listening else "detached"
         return f"FeatureTap({', '.join(map(repr, self._layers))}, pool={self._pool}, {state})"
 
     def __getstate__(self) -> dict[str, Any]:
-        # a copied or pickled model takes its tap along, but no copy can take a tensor with a history
-        return self.__dict__ | {"_found": {}}
+        # a copied model takes the hooks along: they do nothing there; and a tensor with a history has no copy
+        return self.__dict__ | {"_found": {}, "_handles": [], "_listening": False}
 
     def _begin(self, module: nn.Module, args: object) -> None:
-        if _exporting():
-            return
-        self.clear()
-        self._wants_grad = torch.is_grad_enabled()
+        if self._listening and not _exporting():
+            self.clear()
+            self._inside_with_grad = torch.is_grad_enabled()
+
+    def _end(self, module: nn.Module, args: object, output: object) -> None:
+        if self._listening and not _exporting():
+            self._inside_with_grad = False
 
     def _hear(self, name: str, module: nn.Module, args: object, output: object) -> None:
-        if _exporting():
+        if not self._listening or _exporting():
             return
         if not torch.compiler.is_compiling():
             if _BACKWARD.is_bw:  # a checkpointed part runs again; its first output has the history we need
                 return
             if getattr(module, "_is_replica", False):
                 raise RuntimeError(_NO_DATA_PARALLEL)
-            if self._wants_grad and not torch.is_grad_enabled():
+            if self._inside_with_grad and not torch.is_grad_enabled():
                 raise RuntimeError(
                     f"features: layer {name!r} ran without gradient inside a forward pass with gradient, "
                     "expected one history for both; checkpoint with use_reentrant=False, or run the whole "
@@ -146,12 +163,9 @@ class FeatureTap:
                 )
         if isinstance(output, (tuple, list)) and output:  # torch 2.6 cannot compile a union here
             output = output[0]
-        if not isinstance(output, Tensor):
-            raise RuntimeError(
-                f"features: layer {name!r} gave {checks.describe(output)}, expected a tensor or a tuple that "
-                "starts with one; tap a layer inside it."
-            )
-        self._found[name] = _pooled(output, self._feature_dim) if self._pool else output
+        if self._pool and isinstance(output, Tensor):
+            output = functional.activation(output, feature_dim=self._feature_dim, signed=True)
+        self._found[name] = output
 
 
 # the one public way to ask whether a backward pass is running
@@ -206,8 +220,3 @@ def _resolve(root: nn.Module, layer: str | nn.Module) -> tuple[str, nn.Module]:
             f"{checks.nearest(layer, modules, first=ending)}"
         )
     return layer, modules[layer]
-
-
-def _pooled(output: Tensor, feature_dim: int) -> Tensor:
-    checks.check_features(output, feature_dim=feature_dim, name="output of the tapped layer")
-    return output.movedim(feature_dim, 1).flatten(2).mean(2) if output.ndim > 2 else output

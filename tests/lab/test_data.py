@@ -1,3 +1,4 @@
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -42,11 +43,40 @@ def test_a_folder_a_class(folder: Path) -> None:
     assert colour.argmax() == 0
 
 
+def test_photographs_as_people_have_them(folder: Path) -> None:
+    pixels = np.zeros((40, 20, 3), np.uint8)
+    pixels[:20] = (255, 0, 0)  # red above, black below
+    turned = Image.fromarray(pixels).rotate(90, expand=True)
+    exif = turned.getexif()
+    exif[0x0112] = 6  # "turn me by 90 degrees"
+    turned.save(folder / "red" / "0.png", exif=exif)
+    clear = np.zeros((20, 20, 4), np.uint8)  # black, and wholly transparent
+    Image.fromarray(clear).save(folder / "red" / "1.png")
+    (folder / "red" / "._0.png").write_bytes(b"a file system's own notes")
+    images = image_folder(folder, size=8)
+    first, second = images.pixels[images.labels == 2][:2]
+    assert first[0, 1].min() > 200
+    assert first[0, 6].max() < 50
+    assert second.min() == 255
+    Image.fromarray(np.full((20, 20), 40000, np.uint16)).save(folder / "red" / "0.png")
+    with pytest.raises(ValueError, match=r"red/0\.png' has more than 8 bits a channel"):
+        image_folder(folder, size=8)
+
+
+def test_images_are_cropped_and_not_squeezed(folder: Path) -> None:
+    pixels = np.zeros((20, 60, 3), np.uint8)
+    pixels[:, 20:40] = 255  # the middle third
+    Image.fromarray(pixels).save(folder / "red" / "0.png")
+    assert image_folder(folder, size=10).pixels[12].min() > 200
+
+
 def test_the_fingerprint_sees_every_pixel_label_and_name(folder: Path) -> None:
     first = image_folder(folder, size=16).fingerprint
     assert image_folder(folder, size=17).fingerprint != first
     (folder / "red").rename(folder / "rouge")
     assert image_folder(folder, size=16).fingerprint != first
+    images = digits()
+    assert dataclasses.replace(images, labels=images.labels.flip(0)).fingerprint != images.fingerprint
 
 
 def test_bad_folders_get_a_sentence(folder: Path, tmp_path: Path) -> None:

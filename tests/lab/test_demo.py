@@ -172,14 +172,15 @@ class TestPairs:
         assert set(starts.values()) == {4, 5}  # no arm always comes first
         assert [run["metrics"]["time_ratio"] for run in runs] == [1.0, 2.0, 2.0]
 
-    def test_seeds_differ_in_split_weights_and_order(self, steps: list[Step]) -> None:
+    def test_seeds_differ_in_weights_and_order_and_share_the_split(self, steps: list[Step]) -> None:
         for seed in (0, 1):
             train_seed(digits(), Settings(epochs=1), seed)
         first, second = steps[: len(steps) // 2], steps[len(steps) // 2 :]
         assert not torch.equal(first[0].weights, second[0].weights)
         assert not torch.equal(first[0].images, second[0].images)
-        splits = [set(demo._split(digits(), Settings(), seed)[0].tolist()) for seed in (0, 1)]
-        assert splits[0] != splits[1]
+        seen = [torch.cat([s.images for s in half[:: len(ARMS)]]).flatten(1).sum(1) for half in (first, second)]
+        missing = set(seen[0].tolist()) - set(seen[1].tolist())
+        assert len(missing) < 20  # of 896: only those of the last batch, which is not filled
 
     def test_differences_are_taken_seed_by_seed(self, finished: tuple[Path, str]) -> None:
         results = json.loads((finished[0] / "results.json").read_text())

@@ -28,9 +28,13 @@ def test_one_pair_is_too_few() -> None:
     assert found.verdict == "too few seeds to say"
 
 
-def test_equal_differences_have_no_spread() -> None:
-    found = paired_difference([1.0, 2.0], [1.0, 2.0])
-    assert (found.low, found.high, found.p, found.verdict) == (0, 0, 1, "no difference shown")
+@pytest.mark.parametrize("gain", [0.0, 0.1])
+def test_equal_differences_are_no_certainty(gain: float) -> None:
+    found = paired_difference([1.0 + gain, 2.0 + gain], [1.0, 2.0])
+    assert found.difference == pytest.approx(gain)
+    assert math.isnan(found.low)
+    assert math.isnan(found.p)
+    assert found.verdict == "too few seeds to say"
 
 
 def test_unpaired_numbers_are_refused() -> None:

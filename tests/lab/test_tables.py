@@ -40,7 +40,7 @@ def test_rows() -> None:
         ),
         ((0.019, 0.02, 0.021), "raised accuracy by 2.00 points [+1.75, +2.25]"),
         ((-0.019, -0.02, -0.021), "lowered accuracy by 2.00 points [-2.25, -1.75]"),
-        ((0.02,), "accuracy +2.00 points on one seed, which is too few to say more"),
+        ((0.02,), "accuracy +2.00 points, and 1 seed(s) without a spread, which is too few to say more"),
     ],
 )
 def test_verdicts_say_what_was_measured(gains: tuple[float, ...], says: str) -> None:

@@ -1,6 +1,7 @@
 """Labelled images in memory: what ships with a dependency, or a folder of the user's."""
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from sklearn.datasets import load_digits
 from torch import Tensor
 from torchvision.datasets.folder import IMG_EXTENSIONS
+
+DEEP_MODES = ("I", "F")
 
 
 @dataclass(frozen=True)
@@ -63,8 +66,9 @@ def image_folder(folder: Path, size: int, progress: Callable[[Iterable[Path]], I
             f"data: {str(folder)!r} is no folder, expected one that holds a folder of images a class; "
             "mend the path."
         )
-    classes = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and entry.name[0] != ".")
-    files = [(path, index) for index, name in enumerate(classes) for path in _images_in(folder / name)]
+    folders = sorted(entry for entry in folder.iterdir() if entry.is_dir() and entry.name[0] != ".")
+    classes = [os.fsencode(entry.name).decode(errors="replace") for entry in folders]
+    files = [(path, index) for index, entry in enumerate(folders) for path in _images_in(entry)]
     if len(classes) < 2:
         raise ValueError(
             f"data: {str(folder)!r} holds {len(classes)} folder(s), expected one for each of at least two "
@@ -83,14 +87,22 @@ def image_folder(folder: Path, size: int, progress: Callable[[Iterable[Path]], I
 
 
 def _images_in(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMG_EXTENSIONS)
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in IMG_EXTENSIONS)
+    return sorted(path for path in found if path.name[0] != ".")
 
 
 def _read(path: Path, size: int) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]":
     try:
         with Image.open(path) as image:
-            return np.asarray(ImageOps.fit(image.convert("RGB"), (size, size)), dtype=np.uint8)
-    except (UnidentifiedImageError, OSError) as error:
+            if image.mode in DEEP_MODES or image.mode.startswith("I;16"):
+                raise ValueError(
+                    f"data: {str(path)!r} has more than 8 bits a channel (mode {image.mode}), expected 8; "
+                    "convert it, since cutting it to 8 bits by itself would lose what it shows."
+                )
+            upright = ImageOps.exif_transpose(image).convert("RGBA")
+            on_white = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright)
+            return np.asarray(ImageOps.fit(on_white.convert("RGB"), (size, size)), dtype=np.uint8)
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError) as error:
         raise ValueError(
             f"data: {str(path)!r} could not be read as an image ({error.__class__.__name__}), expected only "
             "images; mend or remove the file."

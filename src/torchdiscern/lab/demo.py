@@ -1,7 +1,8 @@
 """The demo: three arms on the same batches, a table of what changed, and a page that shows it.
 
 For each seed every arm starts from the same weights and takes each step on the same batch, one arm after the
-other, so that all differences are the loss's. Nothing is chosen by the test images.
+other, so that all differences are the loss's. All seeds share one split, so that they are independent repetitions
+of training on these images; what other images would give, they do not say. The test images choose nothing.
 """
 
 import copy
@@ -16,6 +17,7 @@ from typing import Any
 
 import torch
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
 from sklearn.model_selection import train_test_split
 from torch import Tensor
@@ -115,18 +117,19 @@ def run_demo(settings: Settings, out: Path, *, overwrite: bool = False, console:
         images = _load(settings, progress)
         files.make_folder(out, "out")
         results = _started(target, settings, images, overwrite, console)
-        steps = settings.epochs * _batches(settings, len(_split(images, settings, seed=0)[0]))
+        steps = settings.epochs * _batches(settings, len(_split(images, settings)[0]))
         missing = [seed for seed in range(settings.seeds) if not _has(results, seed)]
         if missing:
             progress.print(
                 f"Training {len(missing) * len(ARMS)} networks: {len(ARMS)} arms, {len(missing)} seed(s), "
-                f"{settings.epochs} epoch(s); results go to {out}."
+                f"{settings.epochs} epoch(s); results go to {escape(str(out))}."
             )
         bar = progress.add_task("Training", total=max(1, len(missing) * steps))
         for seed in missing:
             progress.update(bar, description=f"Seed {seed + 1} of {settings.seeds}, {len(ARMS)} arms")
             runs, pictures = train_seed(images, settings, seed, lambda: progress.advance(bar))
             if seed == 0:
+                target.unlink(missing_ok=True)  # no old numbers beside new pictures
                 pictures.save(out / "pictures.npz")
             results["runs"] += runs
             results["finished"] = all(_has(results, s) for s in range(settings.seeds))
@@ -137,8 +140,8 @@ def run_demo(settings: Settings, out: Path, *, overwrite: bool = False, console:
     page = write_report(results, Pictures.load(out / "pictures.npz"), out)
     console.print(arms_table(results))
     for sentence in verdicts(results):
-        console.print(sentence)
-    console.print(f"Numbers: {target}\nPage:    {page}", soft_wrap=True)
+        console.print(sentence, markup=False)
+    console.print(f"Numbers: {target}\nPage:    {page}", soft_wrap=True, markup=False)
     return page
 
 
@@ -147,9 +150,10 @@ def train_seed(
 ) -> tuple[list[dict[str, Any]], Pictures]:
     """Trains every arm of one seed in step; gives their metrics and what a page shows of them.
 
-    The seed fixes split, label noise, initial weights and the order of the images, for all arms alike.
+    The seed fixes label noise, initial weights and the order of the images, for all arms alike; the split is one
+    for all seeds.
     """
-    train, test = _split(images, settings, seed)
+    train, test = _split(images, settings)
     generator = torch.Generator().manual_seed(seed)
     labels = _with_noise(images.labels, settings.label_noise, len(images.classes), generator)
     pixels = _normalised(images.pixels, train)
@@ -225,12 +229,12 @@ def _load(settings: Settings, progress: Progress) -> data.Images:
     )
 
 
-def _split(images: data.Images, settings: Settings, seed: int) -> tuple[Tensor, Tensor]:
+def _split(images: data.Images, settings: Settings) -> tuple[Tensor, Tensor]:
     train, test = train_test_split(
         torch.arange(len(images.labels)),
         test_size=settings.test_share,
         stratify=images.labels,
-        random_state=seed,
+        random_state=0,
     )
     return train, test
 
@@ -278,7 +282,7 @@ def _started(
     if not target.exists():
         return fresh
     if overwrite:
-        console.print(f"Replacing the results in {target.parent}, as --overwrite asks.", soft_wrap=True)
+        console.print(f"Replacing the results in {target.parent}, as --overwrite asks.", markup=False)
         return fresh
     try:
         kept: dict[str, Any] = json.loads(target.read_text())
@@ -303,10 +307,11 @@ def _started(
             f"{target.parent} holds the finished results of {kept['started']}; they are shown below and "
             "nothing was trained (--overwrite trains again, --out chooses another folder).",
             soft_wrap=True,
+            markup=False,
         )
     else:
         seeds = len({run["seed"] for run in kept["runs"]})
-        console.print(f"Going on where {target.parent} was left, after {seeds} seed(s).", soft_wrap=True)
+        console.print(f"Going on where {target.parent} was left, after {seeds} seed(s).", markup=False)
     return kept
 
 

@@ -12,7 +12,7 @@ from scipy import stats
 class PairedDifference:
     """Mean difference of paired values with its interval.
 
-    `low` and `high` are NaN where one pair alone says nothing of the spread.
+    `low`, `high` and `p` are NaN where the pairs say nothing of the spread: one alone, or all differences equal.
     """
 
     difference: float
@@ -22,7 +22,7 @@ class PairedDifference:
 
     @property
     def verdict(self) -> str:
-        """`"higher"`, `"lower"`, `"no difference shown"` or, of one pair, `"too few seeds to say"`."""
+        """`"higher"`, `"lower"`, `"no difference shown"` or, without a spread, `"too few seeds to say"`."""
         if math.isnan(self.low):
             return "too few seeds to say"
         if self.low > 0:
@@ -56,10 +56,8 @@ def paired_difference(
     if not differences:
         raise ValueError("values: got none, expected at least one pair; run at least one seed.")
     mean = fmean(differences)
-    if len(differences) == 1:
+    if len(differences) == 1 or stdev(differences) <= 1e-12 * (abs(mean) + 1e-300):
         return PairedDifference(mean, math.nan, math.nan, math.nan)
-    if stdev(differences) == 0:  # the t-test divides by it
-        return PairedDifference(mean, mean, mean, 1.0 if mean == 0 else 0.0)
     test = stats.ttest_1samp(differences, 0.0)
     interval = test.confidence_interval(confidence)
     return PairedDifference(mean, float(interval.low), float(interval.high), float(test.pvalue))

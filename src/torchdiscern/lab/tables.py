@@ -4,6 +4,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from rich import box
+from rich.markup import escape
 from rich.table import Table
 
 COLUMNS = [
@@ -37,7 +38,7 @@ def rows(results: dict[str, Any]) -> list[list[str]]:
 def arms_table(results: dict[str, Any]) -> Table:
     seeds = len({run["seed"] for run in results["runs"]})
     table = Table(
-        title=f"{results['data']['name']}\n{results['data']['images']:,} images, "
+        title=f"{escape(results['data']['name'])}\n{results['data']['images']:,} images, "
         f"{len(results['data']['classes'])} classes, paired seeds: {seeds}",
         caption="accuracy: mean±standard deviation over seeds; difference: paired, to that of "
         "cross-entropy, [95% interval]; impurity (Gini), coverage divergence and dead features on the "
@@ -64,7 +65,9 @@ def _verdict(results: dict[str, Any], arm: str) -> str:
     points = 100 * accuracy["difference"]
     seeds = len({run["seed"] for run in results["runs"]})
     if accuracy["low"] is None:
-        said = f"accuracy {points:+.2f} points on one seed, which is too few to say more"
+        said = (
+            f"accuracy {points:+.2f} points, and {seeds} seed(s) without a spread, which is too few to say more"
+        )
     elif accuracy["verdict"] == "no difference shown":
         half = 50 * (accuracy["high"] - accuracy["low"])
         said = (

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 from PIL import Image
 
 from torchdiscern import functional
@@ -39,7 +38,7 @@ def write_report(results: dict[str, Any], pictures: Pictures, out: Path) -> Path
         The page.
     """
     arms = [_arm(name, pictures, parts) for name, parts in pictures.arms.items()]
-    style = Markup((resources(__package__) / "style.css").read_text())
+    style = (resources(__package__) / "style.css").read_text()
     common: dict[str, Any] = {"results": results, "arms": arms, "style": style}
     page = _templates.get_template("page.html.j2").render(
         **common,
@@ -112,7 +111,7 @@ def _arm(name: str, pictures: Pictures, parts: dict[str, Any]) -> dict[str, Any]
 
 def _heat(classes: list[str], features: int) -> dict[str, Any]:
     """Sizes of the picture of class distributions: room for the names, rows that stay legible."""
-    names = [name if len(name) <= 12 else name[:11] + "…" for name in classes]
+    names = [name if len(name) <= 12 else f"{name[:5]}…{name[-6:]}" for name in classes]
     row = 14 if len(classes) <= 30 else 7
     every = 1 if len(classes) <= 30 else 3
     left = 10 + 6 * max(len(name) for name in names)
@@ -123,7 +122,9 @@ def _heat(classes: list[str], features: int) -> dict[str, Any]:
         "column": column,
         "width": left + column * features,
         "height": row * len(classes),
-        "labels": [{"y": row * (i + 0.75), "text": name} for i, name in enumerate(names) if i % every == 0],
+        "labels": [
+            {"y": max(9, row * (i + 0.75)), "text": name} for i, name in enumerate(names) if i % every == 0
+        ],
     }
 
 
