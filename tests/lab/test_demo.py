@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 from rich.console import Console
 
+from torchdiscern import DiscriminabilityLoss
 from torchdiscern.lab import demo
 from torchdiscern.lab.data import digits
 from torchdiscern.lab.demo import ARMS, Settings, run_demo, train_seed
@@ -155,6 +156,14 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[Step]:
 
     monkeypatch.setattr(demo.Arm, "step", recorded)
     return taken
+
+
+def test_the_arms_are_the_papers_and_the_recommended_scale_free_one() -> None:
+    paper, scale_free = (
+        DiscriminabilityLoss(100, **(ARMS[arm] or {})) for arm in ("paper's terms", "scale-free")
+    )
+    assert repr(paper) == repr(DiscriminabilityLoss(100))
+    assert repr(scale_free) == repr(DiscriminabilityLoss.recommended(100))
 
 
 class TestPairs:

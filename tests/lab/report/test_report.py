@@ -2,17 +2,22 @@
 
 import io
 import shutil
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 from rich.console import Console
 
 from torchdiscern.lab.demo import ARMS, Settings, run_demo
+from torchdiscern.lab.pictures import Pictures
+from torchdiscern.lab.report import _arm
 
+SVG = "{http://www.w3.org/2000/svg}"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no chromium here: apt-get install chromium")
 
@@ -43,6 +48,30 @@ def test_the_picture_stands_alone(page_file: Path) -> None:
     assert svg.startswith("<svg xmlns=")
     for arm in ARMS:
         assert arm.replace("'", "&#39;") in svg
+
+
+def test_the_picture_shows_the_shares(page_file: Path) -> None:
+    pictures = Pictures.load(page_file.parent / "pictures.npz")
+    svg = ElementTree.fromstring((page_file.parent / "features.svg").read_text())
+    drawings = list(svg.iter(f"{SVG}g"))
+    for drawing, parts in zip(drawings, pictures.arms.values(), strict=True):
+        P = parts["distribution"]
+        shown = np.zeros_like(P)
+        for cell in drawing.iter(f"{SVG}rect"):
+            if cell.get("class") == "share":
+                row, column = float(cell.attrib["y"]) / 14, (float(cell.attrib["x"]) - 16) / 5
+                shown[round(row), round(column)] = float(cell.attrib["fill-opacity"])
+        expected = P[:, np.lexsort((-P.max(0), P.argmax(0)))]  # by owner, then by the owner's share
+        np.testing.assert_allclose(shown, expected, atol=0.0051)
+
+
+def test_dead_features_own_no_class(tmp_path: Path) -> None:
+    found = Pictures(["zero", "one"])
+    features = torch.tensor([[0.0, 1.0, 0.0], [0.0, 2.0, 0.0]])
+    found.add("an arm", features, torch.tensor([0, 1]), torch.zeros(2, 1, 8, 8, dtype=torch.uint8))
+    arm = _arm("an arm", found, found.arms["an arm"])
+    assert arm["owned"] == 1
+    assert [feature["dead"] for feature in arm["features"]] == [False, True, True]
 
 
 @needs_browser
