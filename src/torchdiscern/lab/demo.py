@@ -122,7 +122,8 @@ def run_demo(settings: Settings, out: Path, *, overwrite: bool = False, console:
         if missing:
             progress.print(
                 f"Training {len(missing) * len(ARMS)} networks: {len(ARMS)} arms, {len(missing)} seed(s), "
-                f"{settings.epochs} epoch(s); results go to {escape(str(out))}."
+                f"{settings.epochs} epoch(s); results go to {escape(str(out))}.",
+                soft_wrap=True,
             )
         bar = progress.add_task("Training", total=max(1, len(missing) * steps))
         for seed in missing:
