@@ -37,9 +37,11 @@ def write_report(results: dict[str, Any], pictures: Pictures, out: Path) -> Path
     Returns:
         The page.
     """
-    arms = [_arm(name, pictures, parts) for name, parts in pictures.arms.items()]
+    # one scale for all arms; with many classes no share comes near 1
+    peak = max(float(parts["distribution"].max()) for parts in pictures.arms.values()) or 1.0
+    arms = [_arm(name, pictures, parts, peak) for name, parts in pictures.arms.items()]
     style = (resources(__package__) / "style.css").read_text()
-    common: dict[str, Any] = {"results": results, "arms": arms, "style": style}
+    common: dict[str, Any] = {"results": results, "arms": arms, "peak": peak, "style": style}
     page = _templates.get_template("page.html.j2").render(
         **common,
         columns=tables.COLUMNS,
@@ -61,7 +63,7 @@ def _options(settings: dict[str, Any]) -> list[str]:
     return [*shown, "--out DIR"]
 
 
-def _arm(name: str, pictures: Pictures, parts: dict[str, Any]) -> dict[str, Any]:
+def _arm(name: str, pictures: Pictures, parts: dict[str, Any], peak: float) -> dict[str, Any]:
     P = parts["distribution"]
     impurity = functional.gini(torch.from_numpy(P)).numpy()
     owner, share, dead = P.argmax(0), P.max(0), P.sum(0) == 0
@@ -71,9 +73,9 @@ def _arm(name: str, pictures: Pictures, parts: dict[str, Any]) -> dict[str, Any]
             "feature": int(feature),
             "dead": bool(dead[feature]),
             "cells": [
-                {"row": row, "class": pictures.classes[row], "share": float(value)}
+                {"row": row, "class": pictures.classes[row], "share": float(value), "depth": float(value) / peak}
                 for row, value in enumerate(P[:, feature])
-                if value >= 0.005
+                if value >= 0.005 * peak
             ],
         }
         for feature in order
