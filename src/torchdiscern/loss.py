@@ -228,7 +228,7 @@ class DiscriminabilityLoss(nn.Module):
         return ((self.epoch - self.start_epoch + 1).to(dtype) / (self.ramp_epochs + 1)).clamp(0, 1)
 
     def _warn_of_silence(self, layers: list[Tensor]) -> None:
-        """Tells once of what would go on without a word: a standing schedule, a loss without gradient."""
+        """Tells once, where the loss is called, of a standing schedule and of a loss without gradient."""
         if not self.training:
             return
         if (self.start_epoch > 1 or self.ramp_epochs > 0) and not self._epoch_came:
