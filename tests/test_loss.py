@@ -317,6 +317,20 @@ class TestCompile:
         for name, part in criterion.parts.items():
             torch.testing.assert_close(compiled.parts[name], part)
 
+    @pytest.mark.long
+    @pytest.mark.parametrize("damping", [0.0, 0.1])
+    @pytest.mark.parametrize("prior", ["batch", "uniform", [0.1, 0.1, 0.2, 0.2, 0.2, 0.2]])
+    @pytest.mark.parametrize("impurity", ["gini", "entropy", "renyi", "shannon"])
+    @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+    def test_every_setting(
+        self, batch: tuple[Tensor, Tensor], impurity: Impurity, prior: Any, damping: float, dtype: torch.dtype
+    ) -> None:
+        x, y = batch[0].to(dtype), batch[1]
+        damping = 0.0 if impurity == "entropy" else damping
+        plain, compiled = (DiscriminabilityLoss(6, 1, 2, impurity, prior, damping=damping) for _ in range(2))
+        found = gradient(torch.compile(compiled, fullgraph=True), x, y)
+        torch.testing.assert_close(found, gradient(plain, x, y))
+
     def test_a_new_epoch_compiles_nothing_anew(self, batch: tuple[Tensor, Tensor]) -> None:
         criterion = DiscriminabilityLoss(6, start_epoch=2, ramp_epochs=20)
         compiled = torch.compile(criterion, fullgraph=True)

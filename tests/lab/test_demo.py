@@ -1,6 +1,7 @@
 """The demo as a newcomer runs it: a real process, real images, a real browser."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -156,6 +157,23 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[Step]:
 
     monkeypatch.setattr(demo.Arm, "step", recorded)
     return taken
+
+
+@pytest.mark.long
+@pytest.mark.skipif(
+    "TORCHDISCERN_DATA" not in os.environ,
+    reason="TORCHDISCERN_DATA names no folder with caltech101/101_ObjectCategories",
+)
+def test_a_part_of_caltech101(tmp_path: Path) -> None:
+    categories = Path(os.environ["TORCHDISCERN_DATA"]).resolve() / "caltech101" / "101_ObjectCategories"
+    (tmp_path / "photos").mkdir()
+    for name in ("Leopards", "bonsai", "ketch", "sunflower"):
+        (tmp_path / "photos" / name).symlink_to(categories / name)
+    result = run("--data", str(tmp_path / "photos"), "--seeds", "2", "--epochs", "5", out=tmp_path / "out")
+    assert result.returncode == 0, result.stderr
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert results["data"]["images"] == 200 + 128 + 114 + 85
+    assert min(run_["metrics"]["accuracy"] for run_ in results["runs"]) > 0.45  # the largest class has 38%
 
 
 def test_the_arms_are_the_papers_and_the_recommended_scale_free_one() -> None:
