@@ -4,7 +4,7 @@ import math
 import pickle
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, cast
 
 import numpy as np
@@ -291,13 +291,8 @@ class TestPrecision:
         torch.testing.assert_close(loss.cpu(), criterion(x, y))
 
 
+@pytest.mark.usefixtures("fresh_compiler")
 class TestCompile:
-    @pytest.fixture(autouse=True)
-    def _fresh(self) -> Iterator[None]:
-        torch.compiler.reset()
-        yield
-        torch.compiler.reset()
-
     @pytest.mark.parametrize(
         ("impurity", "prior"),
         [

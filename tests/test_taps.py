@@ -2,7 +2,6 @@ import copy
 import gc
 import pickle
 import weakref
-from collections.abc import Iterator
 from typing import Any, cast
 
 import pytest
@@ -275,13 +274,8 @@ class TestCheckpointing:
             assert not tap.features["block"].requires_grad
 
 
+@pytest.mark.usefixtures("fresh_compiler")
 class TestCompile:
-    @pytest.fixture(autouse=True)
-    def _fresh(self) -> Iterator[None]:
-        torch.compiler.reset()
-        yield
-        torch.compiler.reset()
-
     @pytest.mark.parametrize("compiled_first", [True, False])
     def test_gives_the_same_features_and_gradients(self, net: Net, x: Tensor, compiled_first: bool) -> None:
         with FeatureTap(net, "block") as tap:
