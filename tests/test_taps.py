@@ -289,6 +289,16 @@ class TestCompile:
         for _ in range(2):
             torch.testing.assert_close(step(model, tap, x), expected)
 
+    @pytest.mark.parametrize("layer", ["block", "stem"])
+    def test_inside_and_outside_a_checkpointed_part(self, net: Net, x: Tensor, layer: str) -> None:
+        again = Net(reentrant=False)
+        again.load_state_dict(net.state_dict())
+        with FeatureTap(net, layer) as tap:
+            expected = step(net, tap, x)
+        with FeatureTap(again, layer) as tap:
+            compiled: Any = torch.compile(again)
+            torch.testing.assert_close(step(compiled, tap, x), expected)
+
     def test_in_place(self, net: Net, x: Tensor) -> None:
         with FeatureTap(net, "block", pool=True) as tap:
             expected = step(net, tap, x)

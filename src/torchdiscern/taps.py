@@ -37,8 +37,8 @@ class FeatureTap:
           nothing of the tap: `features` says so then; `torch.compiler.reset()` makes it compile anew.
         - Export leaves no trace of the tap from torch 2.7 on; with torch 2.6 detach it first.
         - Checkpointing with `use_reentrant=False` works; with `use_reentrant=True` the layers inside run
-          without gradient, and the tap raises. Compiled and checkpointed at once, a tapped layer must lie
-          outside the checkpointed part.
+          without gradient, and the tap raises. Compiled with `fullgraph=True`, the compiler refuses a tapped
+          layer inside a checkpointed part; without it, that works too.
         - `DataParallel` over several devices is refused: use `DistributedDataParallel`.
         - A layer followed by an in-place operation (`ReLU(inplace=True)`) is seen after that operation, unless
           pooled. A layer that runs several times in a forward pass is seen at its last run.
