@@ -18,20 +18,69 @@ X = torch.rand(4, 3)
 Y = torch.tensor([0, 1, 2, 1])
 loss = cast(Any, DiscriminabilityLoss)  # wrong types are the subject here
 
+X5 = torch.rand(4, 3, 5)
+
 
 def call(features: Any = X, target: Any = Y, **settings: Any) -> Callable[[], object]:
     return lambda: loss(**{"num_classes": 3} | settings)(features, target)
+
+
+def with_(features: Any = X, target: Any = Y, **arguments: Any) -> Callable[[], object]:
+    return lambda: loss(3)(features, target, **arguments)
 
 
 BAD_INPUTS: list[tuple[str, Callable[[], object], type[Exception], str]] = [
     # the target
     ("target too large", call(target=torch.tensor([0, 1, 3, 1])), ValueError, r"target.* 3, .*\[0, 3\)"),
     ("target negative", call(target=torch.tensor([0, -1, 2, 1])), ValueError, r"target.* -1, .*\[0, 3\)"),
-    ("target ignored", call(target=torch.tensor([0, -100, 2, 1])), ValueError, "drop samples marked -100"),
+    (
+        "target marked otherwise",
+        call(target=torch.tensor([0, -100, 2, 1]), ignore_index=-1),
+        ValueError,
+        "pass ignore_index=-100",
+    ),
     ("target of floats", call(target=torch.rand(4)), TypeError, r"target.*float32.*\.long\(\)"),
     ("target of booleans", call(target=torch.ones(4, dtype=torch.bool)), TypeError, "target.*bool"),
     ("target one-hot", call(target=torch.eye(4, 3).long()), ValueError, r"target.*\[4, 3\].*argmax"),
-    ("target soft", call(target=torch.rand(4, 3)), TypeError, r"target.*float32.*argmax"),
+    ("shares of other classes", call(target=torch.rand(4, 2)), ValueError, r"target.*\[4, 2\].*\[4, 3\]"),
+    ("shares negative", call(target=torch.eye(4, 3) - 0.5), ValueError, r"target.*-0\.5.*at least 0"),
+    ("shares NaN", call(target=torch.eye(4, 3) / 0), ValueError, "target.*share NaN"),
+    ("shares compressed", call(target=torch.eye(4, 3).to_sparse_csr()), TypeError, "target.*sparse_coo"),
+    ("labels as integers", call(X5, torch.eye(4, 3).long()), ValueError, r"target.*\.bool\(\)"),
+    ("positions of another map", call(X5, torch.zeros(4, 6).long()), ValueError, r"target.*\[4, 6\].*\[4, 5\]"),
+    ("weight of another length", with_(weight=torch.ones(3)), ValueError, r"weight.*\[3\].*\[4\]"),
+    ("weight negative", with_(weight=-torch.ones(4)), ValueError, "weight.*-1"),
+    ("weight a number", with_(weight=2.0), TypeError, r"weight.*2\.0"),
+    ("weight elsewhere", with_(weight=torch.ones(4, device="meta")), ValueError, "weight.*meta"),
+    ("mask of floats", with_(X5, mask=torch.ones(4, 5)), TypeError, "mask.*float32"),
+    ("mask without positions", with_(mask=torch.ones(4, dtype=torch.bool)), ValueError, "mask.*no positions"),
+    ("mask of another shape", with_(X5, mask=torch.ones(4, 6) > 0), ValueError, r"mask.*\[4, 6\].*\[4, 5\]"),
+    # classes
+    ("class counts too few", call(class_counts=[1, 2]), ValueError, r"class_counts.*\[2\].*\[3\]"),
+    ("class counts negative", call(class_counts=[1, 2, -3]), ValueError, "class_counts.*-3"),
+    ("class counts of nothing", call(class_counts=[0, 0, 0]), ValueError, "class_counts.*no sample"),
+    ("class counts words", call(class_counts=["a", "b", "c"]), TypeError, "class_counts.*list"),
+    ("counts and prior", call(class_counts=[1, 2, 3], prior="uniform"), ValueError, "class_counts.*uniform"),
+    ("class weight too long", call(class_weight=torch.ones(4)), ValueError, r"class_weight.*\[4\].*\[3\]"),
+    ("map too short", call(fine_to_coarse=[0, 1]), ValueError, r"fine_to_coarse.*\[2\].*\[3\]"),
+    ("map to one class", call(fine_to_coarse=[0, 0, 0]), ValueError, "fine_to_coarse.*0 to 0"),
+    ("map of a layer wrong", call(fine_to_coarse=[None, [0, 1, 5]]), ValueError, r"fine_to_coarse\[1\].*0 to 5"),
+    ("map of words", call(fine_to_coarse="abc"), TypeError, "fine_to_coarse.*'abc'"),
+    ("maps too many", call(fine_to_coarse=[None, [0, 1, 1]]), ValueError, "fine_to_coarse.*2 maps for 1 layer"),
+    # memory
+    ("memory without width", call(memory=0.9), ValueError, "num_features.*None"),
+    ("memory of one", call(memory=1.0, num_features=3), ValueError, r"memory.*1\.0.*below 1"),
+    ("width without memory", call(num_features=3), ValueError, r"memory.*got 0.*memory=0\.9"),
+    ("memory of another width", call(memory=0.9, num_features=4), ValueError, r"num_features.*\[4\].*\[3\]"),
+    ("memory of other layers", call([X, X], memory=0.9, num_features=3), ValueError, r"num_features.*\[3, 3\]"),
+    ("memory of no width", call(memory=0.9, num_features=[]), ValueError, "num_features.*none"),
+    ("age of zero", call(memory=0.9, num_features=3, memory_age=0), ValueError, "memory_age.*0"),
+    (
+        "memory too large",
+        call(num_classes=1_000_000, memory=0.9, num_features=2048),
+        ValueError,
+        r"memory.*1,000,000 classes by 2,048 features take 7\.63 GiB.*memory_gib=8",
+    ),
     ("target a column", call(target=Y[:, None]), ValueError, r"target.*\[4, 1\].*flatten"),
     ("target too short", call(target=Y[:3]), ValueError, "target.*3 class indices for 4 samples"),
     ("target a list", call(target=[0, 1, 2, 1]), TypeError, "target.*list.*as_tensor"),
@@ -170,7 +219,7 @@ def test_labels_are_read_on_the_cpu_only() -> None:
     checks.check_target(cast(Tensor, Label(Y)), features, 3)
 
 
-@pytest.mark.parametrize("label", [-1, -100, 6])
+@pytest.mark.parametrize("label", [-1, -99, 6])
 def test_a_compiled_loss_stops_at_a_label_out_of_range(label: int) -> None:
     code = f"""
 import torch

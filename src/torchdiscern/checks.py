@@ -47,7 +47,9 @@ def check_feature_dim(feature_dim: object) -> None:
         )
 
 
-def check_features(features: object, *, feature_dim: int = 1, name: str = "features") -> None:
+def check_features(
+    features: object, *, feature_dim: int = 1, name: str = "features", empty: bool = False
+) -> None:
     if not isinstance(features, Tensor):
         raise TypeError(
             f"{name}: got {describe(features)}, expected a tensor [B, D] or [B, D, ...]; "
@@ -63,7 +65,7 @@ def check_features(features: object, *, feature_dim: int = 1, name: str = "featu
             f"{name}: got shape {list(features.shape)}, expected [B, D] or [B, D, ...] with samples first; "
             "for a single sample add an axis with features.unsqueeze(0)."
         )
-    if features.numel() == 0:
+    if 0 in (features.shape[1:] if empty else features.shape):
         raise ValueError(
             f"{name}: got the empty shape {list(features.shape)}, expected at least one sample and one "
             "feature; skip empty batches."
@@ -75,8 +77,13 @@ def check_features(features: object, *, feature_dim: int = 1, name: str = "featu
         )
 
 
-def check_target(target: object, features: Tensor, num_classes: int, *, name: str = "features") -> None:
-    """Reads the target's values where that makes no accelerator wait: on the CPU, outside compilation."""
+def check_target(
+    target: object, features: Tensor, num_classes: int, *, name: str = "features", ignore_index: int | None = None
+) -> None:
+    """Class indices, one a sample.
+
+    Reads the target's values where that makes no accelerator wait: on the CPU, outside compilation.
+    """
     if not isinstance(target, Tensor):
         raise TypeError(
             f"target: got {describe(target)}, expected a tensor of class indices [B]; "
@@ -97,23 +104,138 @@ def check_target(target: object, features: Tensor, num_classes: int, *, name: st
             f"target: got {target.shape[0]} class indices for {features.shape[0]} samples in {name}, "
             "expected one a sample; pass features and target of the same batch."
         )
-    if target.device != features.device:
-        raise ValueError(
-            f"target: it is on {target.device} but {name} on {features.device}, expected one device; "
-            f"move it with target.to({str(features.device)!r})."
-        )
-    if target.device.type == "cpu" and not torch.compiler.is_compiling():
-        low, high = (int(bound) for bound in target.long().aminmax())
-        if low < 0 or high >= num_classes:
+    check_device(target, features, "target", name)
+    _check_range(target, num_classes, ignore_index)
+
+
+def check_any_target(
+    target: object,
+    features: Tensor,
+    num_classes: int,
+    *,
+    name: str = "features",
+    feature_dim: int = 1,
+    ignore_index: int = -100,
+    weight: object = None,
+    mask: object = None,
+) -> None:
+    """Class indices of samples or positions, or shares or labels `[B, C]`; with their weights and mask."""
+    samples = features.shape[0]
+    places = [size for axis, size in enumerate(features.shape) if axis != feature_dim % features.ndim]
+    soft = (
+        isinstance(target, Tensor)
+        and target.ndim > 1
+        and (target.is_floating_point() or target.dtype == torch.bool)
+    )
+    if soft and isinstance(target, Tensor):
+        if list(target.shape) != [samples, num_classes]:
+            raise ValueError(
+                f"target: got shares of shape {list(target.shape)}, expected [{samples}, {num_classes}] with a "
+                f"row for each sample in {name}, since num_classes={num_classes}; pass shares or labels [B, C], "
+                "or class indices as integers."
+            )
+        if target.layout not in (torch.strided, torch.sparse_coo):
+            raise TypeError(
+                f"target: got the layout {target.layout}, expected dense or sparse COO shares; convert with "
+                ".to_sparse_coo()."
+            )
+        check_device(target, features, "target", name)
+        if target.dtype != torch.bool:
+            _check_not_negative(target, "target", "share")
+    elif isinstance(target, Tensor) and target.ndim > 1 and not target.is_complex():
+        if list(target.shape) != places:
+            labels = list(target.shape) == [samples, num_classes]
             hint = (
-                "drop samples marked -100 before the call"
-                if low == -100 and high < num_classes
-                else "pass labels in that range or a larger num_classes"
+                "pass labels as target.bool(), shares as target.float(), one-hot rows as target.argmax(1)"
+                if labels
+                else "use .argmax(1) for one-hot rows and .flatten() for a column"
             )
             raise ValueError(
-                f"target: got class index {low if low < 0 else high}, expected indices in "
-                f"[0, {num_classes}), since num_classes={num_classes}; {hint}."
+                f"target: got class indices of shape {list(target.shape)}, expected one a sample, [{samples}], "
+                f"or one a position, {places}, since {name} has the shape {list(features.shape)}; {hint}."
             )
+        check_device(target, features, "target", name)
+        _check_range(target, num_classes, ignore_index)
+    else:
+        check_target(target, features, num_classes, name=name, ignore_index=ignore_index)
+    if weight is not None:
+        fitting = [[samples]] if soft else [[samples], list(target.shape)]  # type: ignore[attr-defined]
+        _check_weight(weight, features, fitting, name)
+    if mask is not None:
+        _check_mask(mask, features, places, name)
+
+
+def _check_weight(weight: object, features: Tensor, fitting: list[list[int]], name: str) -> None:
+    if not isinstance(weight, Tensor) or weight.is_complex():
+        raise TypeError(f"weight: got {describe(weight)}, expected a tensor of numbers; pass one a sample.")
+    if list(weight.shape) not in fitting:
+        expected = " or ".join(str(shape) for shape in fitting)
+        raise ValueError(
+            f"weight: got shape {list(weight.shape)}, expected {expected}; pass one number a sample of {name} "
+            "or one a class index of the target."
+        )
+    check_device(weight, features, "weight", name)
+    _check_not_negative(weight, "weight", "weight")
+
+
+def _check_mask(mask: object, features: Tensor, places: list[int], name: str) -> None:
+    if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
+        raise TypeError(
+            f"mask: got {describe(mask)}, expected booleans that are true where there is something to read; "
+            "convert with .bool(), and turn a padding mask round with ~mask."
+        )
+    if len(places) == 1 or list(mask.shape) != places:
+        expected = (
+            f"{places}, one a position of {name}" if len(places) > 1 else f"no mask, as {name} has no positions"
+        )
+        raise ValueError(
+            f"mask: got shape {list(mask.shape)}, expected {expected}; use weight= or ignore_index for samples."
+        )
+    check_device(mask, features, "mask", name)
+
+
+def check_device(value: Tensor, features: Tensor, what: str, name: str) -> None:
+    if value.device != features.device:
+        raise ValueError(
+            f"{what}: it is on {value.device} but {name} on {features.device}, expected one device; "
+            f"move it with {what}.to({str(features.device)!r})."
+        )
+
+
+def _check_range(target: Tensor, num_classes: int, ignore_index: int | None) -> None:
+    if target.device.type != "cpu" or torch.compiler.is_compiling() or target.numel() == 0:
+        return
+    index = target.long()
+    low, high = (int(bound) for bound in index.aminmax())
+    if ignore_index is not None and (low < 0 or high >= num_classes):
+        index = index[index != ignore_index]
+        low, high = (int(bound) for bound in index.aminmax()) if index.numel() else (0, 0)
+    if low < 0 or high >= num_classes:
+        hint = (
+            "pass ignore_index=-100"
+            if low == -100 and high < num_classes
+            else "pass labels in that range or a larger num_classes"
+        )
+        raise ValueError(
+            f"target: got class index {low if low < 0 else high}, expected indices in "
+            f"[0, {num_classes}), since num_classes={num_classes}; {hint}."
+        )
+
+
+def _check_not_negative(value: Tensor, name: str, what: str) -> None:
+    """Reads values, on the CPU and outside compilation."""
+    if value.device.type != "cpu" or torch.compiler.is_compiling():
+        return
+    value = value.detach()
+    value = value.coalesce().values() if value.is_sparse else value
+    if value.numel() == 0:
+        return
+    low, high = (float(bound) for bound in value.aminmax())
+    if not math.isfinite(low) or not math.isfinite(high) or low < 0:
+        got = "NaN" if math.isnan(low) else f"{low:.3g}" if low < 0 else f"{high:.3g}"
+        raise ValueError(
+            f"{name}: got the {what} {got}, expected finite numbers of at least 0; mend what made it."
+        )
 
 
 def check_number(value: object, name: str, *, above: bool = False) -> float:
@@ -225,4 +347,128 @@ def check_prior_device(prior: Tensor, features: Tensor, *, name: str = "features
         raise ValueError(
             f"prior: it is on {prior.device} but {name} on {features.device}, expected one device; "
             f"move the loss with criterion.to({str(features.device)!r})."
+        )
+
+
+def check_class_numbers(numbers: object, num_classes: int, name: str, dtype: torch.dtype | None = None) -> Tensor:
+    """Takes one number of at least 0 for each class."""
+    try:
+        found = torch.as_tensor(numbers, dtype=dtype).detach().clone()
+        found = found if found.is_floating_point() else found.to(torch.get_default_dtype())
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(
+            f"{name}: got {describe(numbers)}, expected one number a class; pass a list or tensor."
+        ) from None
+    if list(found.shape) != [num_classes]:
+        raise ValueError(
+            f"{name}: got shape {list(found.shape)}, expected [{num_classes}], since num_classes={num_classes}; "
+            "pass one number a class."
+        )
+    _check_not_negative(found, name, "number")
+    return found
+
+
+def check_class_counts(counts: object, num_classes: int, prior: object) -> Tensor:
+    """Takes the samples of each class and gives their shares."""
+    if not isinstance(prior, str) or prior != "batch":
+        raise ValueError(
+            f"class_counts: got counts and prior={prior if isinstance(prior, str) else describe(prior)}, "
+            "expected one of the two; leave prior out, as the counts make one."
+        )
+    # float32 counts above 16 million would lose samples
+    found = check_class_numbers(counts, num_classes, "class_counts", torch.float64)
+    if float(found.sum()) == 0:
+        raise ValueError("class_counts: got no sample at all, expected some; count the training set's labels.")
+    return (found / found.sum()).to(torch.get_default_dtype())
+
+
+def check_fine_to_coarse(maps: object, num_classes: int) -> list[Tensor | None]:
+    """Takes one map for all layers, or one a layer or None, and gives a list: of one where it is for all."""
+    if maps is None:
+        return [None]
+    several = isinstance(maps, (list, tuple)) and any(one is None or hasattr(one, "__len__") for one in maps)
+    found: list[Tensor | None] = []
+    given: list[object] = list(maps) if several and isinstance(maps, (list, tuple)) else [maps]
+    for index, one in enumerate(given):
+        name = f"fine_to_coarse[{index}]" if several else "fine_to_coarse"
+        found.append(None if one is None else _check_map(one, num_classes, name))
+    return found
+
+
+def _check_map(coarse: object, num_classes: int, name: str) -> Tensor:
+    try:
+        found = torch.as_tensor(coarse)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(
+            f"{name}: got {describe(coarse)}, expected the coarse class of each class; pass whole numbers [C]."
+        ) from None
+    if found.is_floating_point() or list(found.shape) != [num_classes]:
+        raise ValueError(
+            f"{name}: got {describe(found)}, expected whole numbers [{num_classes}] as num_classes says; "
+            "pass the coarse class of each class."
+        )
+    found = found.detach().long().clone()
+    low, high = int(found.min()), int(found.max())
+    if low < 0 or high < 1 or high >= num_classes:
+        raise ValueError(
+            f"{name}: got coarse classes from {low} to {high}, expected at least two, counted from 0 and not "
+            "more than classes; number them from 0 on."
+        )
+    return found
+
+
+def check_memory(memory: object, num_features: object, age: object) -> list[int]:
+    """Takes the settings of running class means and gives the features of each layer, none without a memory."""
+    momentum = check_number(memory, "memory")
+    if momentum >= 1:
+        raise ValueError(
+            f"memory: got the momentum {momentum}, expected at least 0 and below 1; 0.9 moves a class's mean by "
+            "a tenth of the way to each batch's."
+        )
+    if age is not None:
+        check_whole(age, "memory_age", low=1, hint="pass a number of batches, or None to forget nothing")
+    if not momentum:
+        if num_features is not None or age is not None:
+            raise ValueError(
+                "memory: got 0 with num_features or memory_age, expected a momentum above 0 with them; pass "
+                "memory=0.9, or leave them out."
+            )
+        return []
+    if num_features is None:
+        raise ValueError(
+            "num_features: got None with a memory, expected the number of features of the layer, as the running "
+            "class means are made now; pass it, or one a layer."
+        )
+    several = isinstance(num_features, Sequence) and not isinstance(num_features, str)
+    given: list[object] = list(num_features) if several and isinstance(num_features, Sequence) else [num_features]
+    hint = "pass features.shape[1], or one number a layer"
+    widths = [check_whole(one, "num_features", low=1, hint=hint) for one in given]
+    if not widths:
+        raise ValueError(f"num_features: got none, expected at least one; {hint}.")
+    return widths
+
+
+def check_memory_size(classes: list[int], widths: list[int], limit: object) -> None:
+    """Says what running class means would take before they take it."""
+    most = check_number(limit, "memory_gib", above=True)
+    gib = sum(C * D for C, D in zip(classes, widths, strict=True)) * 4 / 2**30
+    if gib > most:
+        shapes = " and ".join(f"{C:,} classes by {D:,} features" for C, D in zip(classes, widths, strict=True))
+        raise ValueError(
+            f"memory: running means of {shapes} take {gib:.3g} GiB, expected at most memory_gib={most:g}; if "
+            f"that is meant, pass memory_gib={math.ceil(gib)}."
+        )
+
+
+def check_layer_features(found: list[int], remembered: list[int], maps: int) -> None:
+    """Compares the layers at hand with those that the memory and the maps were made for."""
+    if maps > 1 and maps != len(found):
+        raise ValueError(
+            f"fine_to_coarse: got {maps} maps for {len(found)} layers of features, expected one a layer; pass as "
+            "many maps as layers, or one for all."
+        )
+    if remembered and found != remembered:
+        raise ValueError(
+            f"num_features: the memory was made for {remembered} features, expected {found} as in the layers at "
+            "hand; pass num_features as one number a layer."
         )

@@ -47,10 +47,10 @@ def entropy(distribution: Tensor) -> Tensor:
         >>> entropy(torch.full((10, 1), 0.1))
         tensor([1.])
     """
-    return _entropy(distribution) / math.log(10)
+    return nats(distribution) / math.log(10)
 
 
-def renyi(distribution: Tensor) -> Tensor:
+def renyi(distribution: Tensor, num_classes: int | None = None) -> Tensor:
     """Scale-free impurity of each feature: Renyi's entropy of order 2, `-log(sum over c of P[c,j]^2) / log C`.
 
     0: one class only; 1: alike for all, whatever C. Its slope does not shrink with the number of classes as
@@ -58,6 +58,7 @@ def renyi(distribution: Tensor) -> Tensor:
 
     Args:
         distribution: `P`, `[C, D]`.
+        num_classes: C, where the distribution lacks rows of classes that have no share.
 
     Returns:
         `[D]`.
@@ -71,11 +72,11 @@ def renyi(distribution: Tensor) -> Tensor:
     """
     purity = distribution.square().sum(0)
     dead = purity == 0
-    value = -purity.masked_fill(dead, 1.0).log() / math.log(distribution.shape[0])
+    value = -purity.masked_fill(dead, 1.0).log() / math.log(num_classes or distribution.shape[0])
     return value.masked_fill(dead, 1.0)
 
 
-def shannon(distribution: Tensor) -> Tensor:
+def shannon(distribution: Tensor, num_classes: int | None = None) -> Tensor:
     """Scale-free impurity of each feature: Shannon's entropy, `-sum over c of P[c,j] log P[c,j] / log C`.
 
     0: one class only; 1: alike for all, whatever C. A dead feature counts 1. Of a damped distribution take
@@ -83,6 +84,7 @@ def shannon(distribution: Tensor) -> Tensor:
 
     Args:
         distribution: `P`, `[C, D]`.
+        num_classes: C, where the distribution lacks rows of classes that have no share.
 
     Returns:
         `[D]`.
@@ -94,7 +96,7 @@ def shannon(distribution: Tensor) -> Tensor:
         >>> shannon(torch.tensor([[1.0, 0.5], [0.0, 0.5]]))
         tensor([-0., 1.])
     """
-    value = _entropy(distribution) / math.log(distribution.shape[0])
+    value = nats(distribution) / math.log(num_classes or distribution.shape[0])
     return value.masked_fill((distribution == 0).all(0), 1.0)
 
 
@@ -121,7 +123,8 @@ def spread_rest(distribution: Tensor) -> Tensor:
     return distribution + (1 - distribution.sum(0)).clamp_min(0) / distribution.shape[0]
 
 
-def _entropy(distribution: Tensor) -> Tensor:
+def nats(distribution: Tensor) -> Tensor:
+    """Entropy of each feature in nats."""
     # the logarithm's gradient at 0 is infinite, and infinity times 0 is NaN
     logs = distribution.masked_fill(distribution == 0, 1.0).log()
     return -(distribution * logs).sum(0)

@@ -1,5 +1,6 @@
 """The loss as a module: weights, layers and schedule around the functions of `functional`."""
 
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
@@ -8,7 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from torchdiscern import checks
-from torchdiscern.functional import IMPURITIES, Impurity, Terms, _terms
+from torchdiscern.functional import IMPURITIES, Impurity, Terms, terms_of_means
+from torchdiscern.memory import ClassMemory
+from torchdiscern.processes import Group, agree, processes, together
+from torchdiscern.targets import ClassSums, means_of, rows_of, sums_of
 
 
 class DiscriminabilityLoss(nn.Module):
@@ -33,10 +37,30 @@ class DiscriminabilityLoss(nn.Module):
             formula, 0.1 a good value (extension; see `functional.distribution_of_means`).
         eps: keeps divisions and logarithms finite.
         feature_dim: the axis of the features: 1 for `[B, D, ...]`, -1 for the `[B, T, D]` of a transformer.
+        ignore_index: the class index of samples and positions to leave out, as in cross-entropy (extension).
+        class_weight: `[C]`, how much a sample of each class counts, at least 0 (extension).
+        class_counts: `[C]`, the training set's samples of each class: the prior is their share, in the place of
+            `prior` (extension).
+        fine_to_coarse: `[C]`, for each class the coarser class that a layer shall tell apart; one map for all
+            layers, or one a layer, None where the classes stay as they are (extension).
+        sync: within an initialised process group, take the batches of all processes as one while training;
+            the gradients are right once they are averaged, as DistributedDataParallel and FSDP do (extension).
+        process_group: the group to do that in, by default the one of all processes.
+        memory: momentum of running class means, for batches with few samples of each class; 0 keeps none
+            (extension). While training, each batch moves the means of its classes by `1 - memory`, and the
+            terms are those of all running means; the gradient goes through the batch's part. The batch prior
+            is then the share of each class in the samples seen.
+        num_features: D, one number or one a layer; needed with `memory` alone.
+        memory_age: forget the means of a class that was in none of so many batches.
+        memory_gib: the most that the running means may take, in GiB.
 
     Shape:
         - features: one tensor `[B, D]` or `[B, D, ...]`, or a sequence or mapping of them, one a layer.
-        - target: class indices `[B]` in `[0, C)`.
+        - target: class indices `[B]` in `[0, C)`; extensions: class indices of positions, `[B, ...]`; shares of
+          each sample in the classes, floats `[B, C]`, dense or sparse; several labels a sample, booleans
+          `[B, C]`.
+        - weight: how much each sample counts, `[B]`, or one a position (extension).
+        - mask: booleans `[B, ...]`, true at the positions to be read (extension).
         - output: a scalar, in float32 at least.
 
     Attributes:
@@ -79,6 +103,16 @@ class DiscriminabilityLoss(nn.Module):
         eps: float = 1e-10,
         *,
         feature_dim: int = 1,
+        ignore_index: int = -100,
+        class_weight: Tensor | Sequence[float] | None = None,
+        class_counts: Tensor | Sequence[float] | None = None,
+        fine_to_coarse: Tensor | Sequence[Any] | None = None,
+        sync: bool = True,
+        process_group: Group = None,
+        memory: float = 0.0,
+        num_features: int | Sequence[int] | None = None,
+        memory_age: int | None = None,
+        memory_gib: float = 1.0,
     ) -> None:
         super().__init__()
         self.num_classes = checks.check_num_classes(num_classes)
@@ -94,12 +128,37 @@ class DiscriminabilityLoss(nn.Module):
         self.damping = checks.check_damping(damping, impurity)
         self.eps = checks.check_number(eps, "eps", above=True)
         self.feature_dim = feature_dim
+        self.ignore_index = ignore_index
+        self.sync = sync
+        self.process_group = process_group
         self.prior: str | Tensor
-        distribution = checks.check_prior(prior, self.num_classes)
+        if class_counts is not None:
+            distribution: str | Tensor = checks.check_class_counts(class_counts, self.num_classes, prior)
+        else:
+            distribution = checks.check_prior(prior, self.num_classes)
         if isinstance(distribution, Tensor):
             self.register_buffer("prior", distribution.detach().clone())
         else:
             self.prior = distribution
+        self.class_weight: Tensor | None
+        weights = (
+            None
+            if class_weight is None
+            else checks.check_class_numbers(class_weight, num_classes, "class_weight")
+        )
+        self.register_buffer("class_weight", weights)
+        maps = checks.check_fine_to_coarse(fine_to_coarse, self.num_classes)
+        self._coarse = [None if coarse is None else int(coarse.max()) + 1 for coarse in maps]
+        for layer, coarse in enumerate(maps):
+            self.register_buffer(f"_fine_to_coarse_{layer}", coarse, persistent=False)
+        self._widths = checks.check_memory(memory, num_features, memory_age)
+        classes = [self._classes(layer) for layer in range(len(self._widths))]
+        checks.check_memory_size(classes, self._widths, memory_gib)
+        memories = [
+            ClassMemory(C, D, float(memory), memory_age) for C, D in zip(classes, self._widths, strict=True)
+        ]
+        self.memory = nn.ModuleList(memories) if memories else None
+        self._rows: int | None = None
         self.register_buffer("epoch", torch.tensor(1))
         self.parts = {}
         self._epoch_came = False
@@ -166,30 +225,44 @@ class DiscriminabilityLoss(nn.Module):
         self.epoch.fill_(checks.check_whole(epoch, "epoch", low=1, hint=hint))
         self._epoch_came = True
 
-    def forward(self, features: Tensor | Sequence[Tensor] | Mapping[str, Tensor], target: Tensor) -> Tensor:
+    def forward(
+        self,
+        features: Tensor | Sequence[Tensor] | Mapping[str, Tensor],
+        target: Tensor,
+        *,
+        weight: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
         layers = _layers(features)
         impurity_weights = _one_a_layer(self.impurity_weight, len(layers), "impurity_weight")
         kl_weights = _one_a_layer(self.kl_weight, len(layers), "kl_weight")
+        shared = self.sync and self.training and processes(self.process_group) > 1
         for _, name, layer in layers:
-            checks.check_features(layer, feature_dim=self.feature_dim, name=name)
-            checks.check_target(target, layer, self.num_classes, name=name)
+            checks.check_features(layer, feature_dim=self.feature_dim, name=name, empty=shared)
+            checks.check_any_target(
+                target,
+                layer,
+                self.num_classes,
+                name=name,
+                feature_dim=self.feature_dim,
+                ignore_index=self.ignore_index,
+                weight=weight,
+                mask=mask,
+            )
             if isinstance(self.prior, Tensor):
                 checks.check_prior_device(self.prior, layer, name=name)
+        checks.check_layer_features(
+            [layer.shape[self.feature_dim] for _, _, layer in layers],
+            self._widths,
+            len(self._coarse),
+        )
         if not torch.compiler.is_compiling():
             self._warn_of_silence([layer for _, _, layer in layers])
 
+        means = self._means([layer for _, _, layer in layers], target, weight, mask, shared)
         parts = []
-        for (_, _, layer), w, v in zip(layers, impurity_weights, kl_weights, strict=True):
-            found = _terms(
-                layer,
-                target,
-                self.num_classes,
-                self.impurity,
-                self.prior,
-                self.damping,
-                self.feature_dim,
-                self.eps,
-            )
+        for index, (batch, w, v) in enumerate(zip(means, impurity_weights, kl_weights, strict=True)):
+            found = self._terms(index, batch)
             strength = self._strength(found.impurity.dtype)
             parts.append(dict(zip(_PARTS, (*found, strength * w, strength * v), strict=True)))
         loss = _mean(
@@ -208,6 +281,14 @@ class DiscriminabilityLoss(nn.Module):
         self.parts = named
         return loss
 
+    def agree_again(self) -> None:
+        """Lets the processes agree anew, in the next call, on the largest batch: call it in every process.
+
+        Needed only where there are more classes than samples in all processes together, and a batch is to be
+        larger than any in the first call.
+        """
+        self._rows = None
+
     def extra_repr(self) -> str:
         prior = f"tensor of {self.num_classes} shares" if isinstance(self.prior, Tensor) else self.prior
         shown = {
@@ -221,11 +302,64 @@ class DiscriminabilityLoss(nn.Module):
             "damping": self.damping,
             "feature_dim": self.feature_dim,
         }
+        if not self.sync:
+            shown["sync"] = False
         return ", ".join(f"{name}={value!r}" for name, value in shown.items())
 
     def _strength(self, dtype: torch.dtype) -> Tensor:
         # a tensor computed from a buffer, so that a new epoch compiles nothing anew
         return ((self.epoch - self.start_epoch + 1).to(dtype) / (self.ramp_epochs + 1)).clamp(0, 1)
+
+    def _classes(self, layer: int) -> int:
+        """C of a layer: coarse where it has a map."""
+        return self._coarse[layer if len(self._coarse) > 1 else 0] or self.num_classes
+
+    def _map(self, layer: int) -> Tensor | None:
+        coarse: Tensor | None = getattr(self, f"_fine_to_coarse_{layer if len(self._coarse) > 1 else 0}")
+        return coarse
+
+    def _means(
+        self, layers: list[Tensor], target: Tensor, weight: Tensor | None, mask: Tensor | None, shared: bool
+    ) -> list[ClassSums]:
+        """Class means of each layer in this batch, or in those of all processes."""
+        rows = [
+            rows_of(
+                layer,
+                target,
+                self.num_classes,
+                feature_dim=self.feature_dim,
+                signed=self.impurity == "entropy",
+                ignore_index=self.ignore_index,
+                weight=weight,
+                class_weight=self.class_weight,
+                mask=mask,
+                coarse=self._map(index),
+                coarse_classes=self._classes(index),
+            )
+            for index, layer in enumerate(layers)
+        ]
+        if not shared:
+            return [means_of(row, self.eps) for row in rows]
+        sums = [sums_of(row) for row in rows]
+        classes = [self._classes(index) for index in range(len(layers))]
+        if self._rows is None:
+            self._rows = agree(sums, classes, self.process_group)
+        summed = together(sums, classes, self._rows, self.process_group)
+        return [ClassSums(S / (n + self.eps).unsqueeze(1), n, labels) for S, n, labels in summed]
+
+    def _terms(self, layer: int, batch: ClassSums) -> Terms:
+        num_classes, coarse = self._classes(layer), self._map(layer)
+        prior = self.prior
+        if isinstance(prior, Tensor) and coarse is not None:
+            prior = prior.new_zeros(num_classes).index_add(0, coarse, prior)
+        if self.memory is None:
+            return terms_of_means(batch, num_classes, self.impurity, prior, self.damping, self.eps)
+        memory = self.memory[layer]
+        assert isinstance(memory, ClassMemory)
+        finite = batch.sums.detach().isfinite().all()
+        blended, within = memory.blend(batch)
+        found = terms_of_means(blended, num_classes, self.impurity, prior, self.damping, self.eps, within)
+        return Terms(*(term.masked_fill(~finite, math.nan) for term in found))
 
     def _warn_of_silence(self, layers: list[Tensor]) -> None:
         """Tells once, where the loss is called, of a standing schedule and of a loss without gradient."""

@@ -1,0 +1,123 @@
+"""Running class means against plain loops, and what a buffer must survive."""
+
+import copy
+import io
+
+import pytest
+import torch
+from torch import Tensor
+
+from torchdiscern import DiscriminabilityLoss
+from torchdiscern.functional import Impurity, coverage_divergence, distribution_of_means, impurity
+
+C, D, MOMENTUM = 40, 6, 0.8
+
+
+def batches(count: int, size: int = 5) -> list[tuple[Tensor, Tensor]]:
+    generator = torch.Generator().manual_seed(count)
+    return [
+        (
+            torch.rand(size, D, generator=generator, dtype=torch.float64),
+            torch.randint(C, (size,), generator=generator),
+        )
+        for _ in range(count)
+    ]
+
+
+def criterion(**settings: object) -> DiscriminabilityLoss:
+    return DiscriminabilityLoss(C, 1.0, 1.0, memory=MOMENTUM, num_features=D, **settings).double()  # type: ignore[arg-type]
+
+
+class ByLoops:
+    """Running class means, class by class."""
+
+    def __init__(self) -> None:
+        self.means, self.updates, self.counts = torch.zeros(C, D).double(), [0] * C, torch.zeros(C).double()
+
+    def __call__(self, x: Tensor, y: Tensor, kind: Impurity = "gini") -> Tensor:
+        full = list(self.means)
+        for c in y.unique().tolist():
+            self.updates[c] += 1
+            rate = (1 - MOMENTUM) / (1 - MOMENTUM ** self.updates[c])
+            full[c] = self.means[c] + rate * (x[y == c].sum(0) / ((y == c).sum() + 1e-10) - self.means[c])
+            self.counts[c] += (y == c).sum()
+        M = torch.stack(full)
+        self.means = M.detach().clone()
+        P = distribution_of_means(M)
+        return impurity(P, kind).mean() + coverage_divergence(P, self.counts / self.counts.sum())
+
+
+@pytest.mark.parametrize("kind", ["gini", "renyi", "shannon"])
+def test_equals_plain_loops(kind: Impurity) -> None:
+    loss, reference = criterion(impurity=kind), ByLoops()
+    for x, y in batches(12):
+        one, other = x.clone().requires_grad_(), x.clone().requires_grad_()
+        found, expected = loss(one, y), reference(other, y, kind)
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-10)
+        found.backward()
+        expected.backward()
+        torch.testing.assert_close(one.grad, other.grad, rtol=0, atol=1e-10)
+
+
+def test_resumes_bit_for_bit() -> None:
+    loss = criterion(memory_age=5)
+    for x, y in batches(4):
+        loss(x, y)
+    file = io.BytesIO()
+    torch.save(loss.state_dict(), file)
+    file.seek(0)
+    resumed = criterion(memory_age=5)
+    resumed.load_state_dict(torch.load(file, weights_only=True))
+    for x, y in batches(7):
+        assert torch.equal(loss(x, y), resumed(x, y))
+
+
+def test_evaluation_reads_and_does_not_write() -> None:
+    loss = criterion()
+    (x, y), (other_x, other_y) = batches(2)
+    loss(x, y)
+    before = copy.deepcopy(loss.state_dict())
+    value = loss.eval()(other_x, other_y)
+    after = loss.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    torch.testing.assert_close(value, loss.train()(other_x, other_y))
+
+
+def test_a_class_is_forgotten() -> None:
+    loss = criterion(memory_age=2)
+    x = torch.rand(2, D).double()
+    loss(x, torch.tensor([0, 1]))
+    for _ in range(3):
+        loss(x, torch.tensor([1, 2]))
+    assert loss.memory is not None
+    means: Tensor = loss.memory[0].means  # type: ignore[assignment]
+    assert (means[0] == 0).all()
+    assert (means[1:3] != 0).all()
+    loss(x, torch.tensor([0, 1]))
+    torch.testing.assert_close(means[0], x[0])  # comes back as new
+
+
+def test_stays_in_float32_and_survives_an_overflow() -> None:
+    loss = DiscriminabilityLoss(C, memory=MOMENTUM, num_features=D).bfloat16()
+    assert loss.memory is not None
+    assert loss.memory[0].means.dtype == torch.float32
+    x, y = torch.rand(5, D).bfloat16(), torch.arange(5)
+    assert loss(x, y).isfinite()
+    x[0, 0] = torch.inf
+    assert loss(x, y).isnan()
+    assert loss.memory[0].means.isfinite().all()  # type: ignore[operator]
+    assert loss(torch.rand(5, D), y).isfinite()
+
+
+def test_two_calls_before_one_backward() -> None:
+    loss = criterion()
+    (x, y), (z, w) = batches(2)
+    x, z = x.requires_grad_(), z.requires_grad_()
+    (loss(x, y) + loss(z, w)).backward()
+    assert x.grad is not None
+    assert x.grad.abs().sum() > 0
+
+
+def test_says_what_it_takes() -> None:
+    assert "40x6" in repr(criterion())
+    assert "GiB" in repr(criterion())
