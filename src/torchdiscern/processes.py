@@ -127,6 +127,10 @@ def _from_bits(label: Tensor) -> Tensor:
     return label.contiguous().view(whole).long()
 
 
+# the older name is deprecated from torch 2.14 on
+_all_gather: Any = getattr(dist, "all_gather_single", None) or getattr(dist, "all_gather_into_tensor", None)
+
+
 class _SumOfAll(Function):
     @staticmethod
     def forward(ctx: Any, own: Tensor, group: Group) -> Tensor:
@@ -145,7 +149,7 @@ class _RowsOfAll(Function):
     def forward(ctx: Any, own: Tensor, group: Group) -> Tensor:
         ctx.world, ctx.rank, ctx.rows = processes(group), dist.get_rank(group), own.shape[0]
         all_rows = own.new_empty(ctx.world * own.shape[0], own.shape[1])
-        dist.all_gather_into_tensor(all_rows, own.contiguous(), group=group)
+        _all_gather(all_rows, own.contiguous(), group=group)
         return all_rows
 
     @staticmethod
