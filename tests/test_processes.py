@@ -51,8 +51,8 @@ class Counted:
     def __enter__(self) -> "Counted":
         self.calls = 0
         self.kept = {name: getattr(dist, name) for name in ("all_reduce",)}
-        self.processes: Any = importlib.import_module("torchdiscern.processes")
-        self.gather = self.processes._all_gather
+        self.names: dict[str, Any] = vars(importlib.import_module("torchdiscern.processes"))
+        self.gather = self.names["_all_gather"]
 
         def counted(function: Any) -> Any:
             def call(*args: Any, **kwargs: Any) -> Any:
@@ -63,13 +63,13 @@ class Counted:
 
         for name, function in self.kept.items():
             setattr(dist, name, counted(function))
-        self.processes._all_gather = counted(self.gather)
+        self.names["_all_gather"] = counted(self.gather)
         return self
 
     def __exit__(self, *_: object) -> None:
         for name, function in self.kept.items():
             setattr(dist, name, function)
-        self.processes._all_gather = self.gather
+        self.names["_all_gather"] = self.gather
 
 
 def _equals_one_process(rank: int, world: int) -> None:
