@@ -2,7 +2,7 @@
 
 import importlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from torchdiscern import DiscriminabilityLoss
 from torchdiscern.functional import Impurity
+from torchdiscern.processes import agree, together
+from torchdiscern.targets import rows_of, sums_of
 
 KINDS: list[Impurity] = ["gini", "renyi", "shannon", "entropy"]
 WIDTHS = (6, 3)
@@ -194,3 +196,31 @@ def test_a_process_that_hangs_stops_the_others(tmp_path: Path) -> None:
     with pytest.raises(Exception, match="failed in time"):
         run(_one_fails, 2, tmp_path)
     assert time.monotonic() - start < 50
+
+
+@pytest.fixture
+def group_of_one(tmp_path: Path) -> Iterator[None]:
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path / 'one'}", rank=0, world_size=1)
+    yield
+    dist.destroy_process_group()
+
+
+@pytest.mark.parametrize("classes", [4, 1000], ids=["table", "rows"])
+def test_alone_in_a_group_the_sums_are_ones_own(classes: int, group_of_one: None) -> None:
+    target = torch.randint(classes, (6,))
+    features = [torch.rand(6, width, dtype=torch.float64, requires_grad=True) for width in WIDTHS]
+    layers = [sums_of(rows_of(x, target, classes)) for x in features]
+    rows = agree(layers, [classes, classes])
+    assert rows == min(classes, 6)
+    found = together(layers, [classes, classes], rows)
+    for x, own, sums in zip(features, layers, found, strict=True):
+        for c in target.unique().tolist():
+            place = c if sums.classes is None else sums.classes.tolist().index(c)
+            torch.testing.assert_close(sums.sums[place], x[target == c].sum(0))
+            assert sums.counts[place] == (target == c).sum()
+        (gradient,) = torch.autograd.grad(sums.sums.square().sum(), x, retain_graph=True)
+        (expected,) = torch.autograd.grad(own.sums.square().sum(), x)
+        torch.testing.assert_close(gradient, expected)
+    if classes == 1000:
+        with pytest.raises(ValueError, match="agree_again"):
+            together(layers, [classes, classes], rows - 1)
