@@ -4,6 +4,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from torch.multiprocessing.spawn import spawn
 
 pytest.importorskip("torchmetrics")
 
-from torchmetrics import Metric
+from torchmetrics import Metric, MetricCollection
 
 from torchdiscern import functional
 from torchdiscern.metrics import (
@@ -204,6 +205,90 @@ def test_merged(name: str) -> None:
 
 
 @every
+def test_merged_after_a_value_was_computed(name: str) -> None:
+    of = batches()
+    metric = fed(MAKERS[name](), of[:1])
+    metric.compute()
+    metric.merge_state(fed(MAKERS[name](), of[1:]))
+    same(metric.compute(), fed(MAKERS[name](), of).compute())
+
+
+def test_signed_and_absolute_sums_do_not_merge() -> None:
+    of = batches()
+    with pytest.raises(ValueError, match="absolute_sums"):
+        fed(Impurity(C, D), of).merge_state(fed(Impurity(C, D, "entropy"), of))
+
+
+@every
+@pytest.mark.filterwarnings("ignore:The ``compute`` method of metric:UserWarning")
+def test_nothing_to_compute_is_an_error(name: str) -> None:
+    metric = fed(MAKERS[name](), batches())
+    metric.reset()
+    with pytest.raises(
+        ValueError, match=r"^compute: got no sample since .*; call update\(features, target\) first\.$"
+    ):
+        metric.compute()
+
+
+@every
+def test_saved_and_restored_mid_stream(name: str) -> None:
+    of = batches()
+    saved, metric = fed(MAKERS[name](), of[:2]), MAKERS[name]()
+    saved.persistent(True)
+    metric.load_state_dict(saved.state_dict())
+    same(fed(metric, of[2:]).compute(), fed(MAKERS[name](), of).compute())
+
+
+def test_a_collection_shares_sums_and_nothing_else() -> None:
+    first, *rest = batches()
+    of = [(first[0].abs(), first[1]), *rest]  # without a negative value signed and absolute sums are the same
+    collection = MetricCollection({name: make() for name, make in MAKERS.items()})
+    for batch in of:
+        collection.update(*batch)
+    groups = sorted(sorted(group) for group in collection.compute_groups.values())
+    assert groups == [sorted(set(MAKERS) - {"entropy", "k"}), ["entropy"], ["k"]]
+    for name, value in collection.compute().items():
+        same(value, fed(MAKERS[name](), of).compute())
+
+
+@pytest.mark.parametrize(("k", "bias"), [(2, [0.0, 0.0]), (1, [0.0, 1.5])])
+def test_a_collection_tells_heads_apart(k: int, bias: list[float]) -> None:
+    weight = torch.tensor([[3.0, 1.0], [0.0, 2.0]])
+    collection = MetricCollection(
+        {
+            "one": KFeatureAccuracy(torch.ones(2, 2), weight, None, k=1),
+            "other": KFeatureAccuracy(torch.ones(2, 2), weight, torch.tensor(bias), k=k),
+        }
+    )
+    collection.update(torch.tensor([[1.0, 0.0]]), torch.tensor([0]))  # both are right
+    collection.update(torch.tensor([[1.0, 1.9], [1.0, 1.0]]), torch.tensor([0, 0]))
+    found = {name: round(3 * float(value)) for name, value in collection.compute().items()}
+    assert found == {"one": 2, "other": 3 if k == 2 else 1}
+
+
+def test_forward_and_merging_leave_the_head_as_it_is() -> None:
+    metric, fresh = MAKERS["k"](), MAKERS["k"]()
+    metric(*batches()[0])
+    metric(*batches()[2])
+    metric.merge_state(fed(MAKERS["k"](), batches()))
+    same((metric.kept, metric.bias), (fresh.kept, fresh.bias))
+
+
+def test_impurity_of_each_feature() -> None:
+    of = batches()
+    P = functional.class_distribution(*whole(of), C)
+    same(fed(Impurity(C, D, per_feature=True), of).compute(), functional.impurity(P))
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16, torch.int32])
+@pytest.mark.parametrize("name", ["gini", "k"])
+def test_any_integer_target(name: str, dtype: torch.dtype) -> None:
+    of = batches()
+    narrow = [(features, target.to(dtype)) for features, target in of]
+    same(fed(MAKERS[name](), narrow).compute(), fed(MAKERS[name](), of).compute())
+
+
+@every
 def test_forward_gives_the_batch_and_accumulates(name: str) -> None:
     of = batches()
     metric = MAKERS[name]()
@@ -220,10 +305,16 @@ def test_forward_gives_the_batch_and_accumulates(name: str) -> None:
 
 def _rank(rank: int, file: str, out: str) -> None:
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=2)
+    timeout = timedelta(seconds=60)
+    dist.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=2, timeout=timeout)
     of = batches()
-    mine = of[:1] if rank == 0 else of[1:]
-    torch.save({name: fed(make(), mine).compute() for name, make in MAKERS.items()}, f"{out}{rank}")
+    halves = {"uneven": (of[1:2], of[:1] + of[2:]), "none": ([], of)}  # one sample, hence one class; no sample
+    found = {
+        (split, name): fed(make(), parts[rank]).compute()
+        for split, parts in halves.items()
+        for name, make in MAKERS.items()
+    }
+    torch.save(found, f"{out}{rank}")
     dist.destroy_process_group()
 
 
@@ -232,8 +323,9 @@ def test_two_processes_are_one(tmp_path: Path) -> None:
     spawn(_rank, (str(tmp_path / "meet"), out), nprocs=2)
     for rank in range(2):
         found = torch.load(f"{out}{rank}", weights_only=False)
-        for name, make in MAKERS.items():
-            same(found[name], fed(make(), batches()).compute())
+        assert len(found) == 2 * len(MAKERS)
+        for (_, name), value in found.items():
+            same(value, fed(MAKERS[name](), batches()).compute())
 
 
 def test_the_sums_stay_float64() -> None:

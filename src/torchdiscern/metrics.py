@@ -59,6 +59,11 @@ class _Streamed(Metric):
 
         return super()._apply(move, exclude_state)
 
+    def merge_state(self, incoming_state: dict[str, Any] | Metric) -> None:
+        """Adds the samples of another metric of the same kind, or of its `metric_state`."""
+        super().merge_state(incoming_state)
+        self._computed = None  # torchmetrics would give the value from before
+
     def _check(self, features: Tensor, target: Tensor, num_classes: int, num_features: int) -> None:
         checks.check_features(features, feature_dim=self.feature_dim)
         if features.shape[self.feature_dim] != num_features:
@@ -76,6 +81,14 @@ class _Streamed(Metric):
                 f"device; move the metric with .to({str(features.device)!r})."
             )
 
+    @staticmethod
+    def _check_seen(samples: Tensor) -> None:
+        if float(samples) == 0:
+            raise ValueError(
+                "compute: got no sample since the start or the last reset, expected at least one; call "
+                "update(features, target) first."
+            )
+
 
 class _ClassMeans(_Streamed):
     """Sums of activations by class, and the class means that they make.
@@ -89,7 +102,6 @@ class _ClassMeans(_Streamed):
         kwargs: torchmetrics' own, as `sync_on_compute`.
     """
 
-    sums: Tensor
     counts: Tensor
 
     def __init__(
@@ -113,7 +125,10 @@ class _ClassMeans(_Streamed):
         self.eps = checks.check_number(eps, "eps", above=True)
         dtype = torch.float32 if self.device.type == "mps" else torch.float64
         sums = torch.zeros(self.num_classes, self.num_features, dtype=dtype)
-        self.add_state("sums", sums, dist_reduce_fx="sum")
+        # a MetricCollection shares states of one name that are equal after its first batch, and features without
+        # a negative value make these equal
+        self._sums = "signed_sums" if signed else "absolute_sums"
+        self.add_state(self._sums, sums, dist_reduce_fx="sum")
         self.add_state("counts", torch.zeros(self.num_classes, dtype=dtype), dist_reduce_fx="sum")
 
     def update(self, features: Tensor, target: Tensor) -> None:
@@ -129,15 +144,23 @@ class _ClassMeans(_Streamed):
         """
         self._check(features, target, self.num_classes, self.num_features)
         a = functional.activation(features.detach(), feature_dim=self.feature_dim, signed=self.signed)
-        self.sums = self.sums.index_add(0, target.long(), a.to(self.sums.dtype))
+        setattr(self, self._sums, self.sums.index_add(0, target.long(), a.to(self.sums.dtype)))
         self.counts = self.counts + functional.class_counts(target, self.num_classes, self.counts.dtype)
+
+    @property
+    def sums(self) -> Tensor:
+        """Sums of activations by class, `[C, D]`."""
+        found: Tensor = getattr(self, self._sums)
+        return found
 
     @property
     def class_means(self) -> Tensor:
         """Class means `M` of the samples so far (of this process outside `compute`), `[C, D]`."""
+        self._check_seen(self.counts.sum())
         return self.sums / (self.counts + self.eps).unsqueeze(1)
 
     def _live(self) -> Tensor:
+        self._check_seen(self.counts.sum())
         return (self.sums != 0).any(0)
 
     def _seen_means(self) -> Tensor:
@@ -153,6 +176,7 @@ class Impurity(_ClassMeans):
         num_features: D.
         kind: `"gini"`, `"entropy"` (signed activations and a softmax over the classes), `"renyi"` or
             `"shannon"`.
+        per_feature: give the impurity of each feature, `[D]`, a scalar where there is a single one.
         feature_dim: the axis of the features, -1 for `[B, T, D]`.
         eps: keeps divisions finite.
         kwargs: torchmetrics' own.
@@ -175,6 +199,7 @@ class Impurity(_ClassMeans):
         num_features: int,
         kind: functional.Impurity = "gini",
         *,
+        per_feature: bool = False,
         feature_dim: int = 1,
         eps: float = EPS,
         **kwargs: Any,
@@ -183,11 +208,13 @@ class Impurity(_ClassMeans):
         signed = kind == "entropy"
         super().__init__(num_classes, num_features, feature_dim=feature_dim, signed=signed, eps=eps, **kwargs)
         self.kind = kind
+        self.per_feature = per_feature
 
     def compute(self) -> Tensor:
-        """The mean over the features, a scalar."""
+        """The mean over the features, a scalar; or, if made so, each feature's, `[D]`."""
         P = functional.distribution_of_means(self.class_means, softmax=self.kind == "entropy", eps=self.eps)
-        return functional.impurity(P, self.kind).mean()
+        found = functional.impurity(P, self.kind)
+        return found if self.per_feature else found.mean()
 
 
 class CoverageDivergence(_ClassMeans):
@@ -382,7 +409,7 @@ class KFeatureAccuracy(_Streamed):
 
     higher_is_better: bool | None = True
     kept: Tensor
-    bias: Tensor | None
+    bias: Tensor
     correct: Tensor
     total: Tensor
 
@@ -415,9 +442,11 @@ class KFeatureAccuracy(_Streamed):
         weight = weight.detach()
         top = (weight * class_means.detach()).topk(self.k, dim=1).indices
         kept = torch.zeros_like(weight).scatter(1, top, weight.gather(1, top))
-        self.register_buffer("kept", kept.to(self.device), persistent=False)
-        found = None if bias is None else bias.detach().clone().to(self.device)
-        self.register_buffer("bias", found, persistent=False)
+        found = weight.new_zeros(self.num_classes) if bias is None else bias.detach().clone()
+        # states, although no update changes them: a MetricCollection takes metrics whose states are equal after
+        # its first batch for one metric, and two heads often get the same number right in a batch
+        self.add_state("kept", kept.to(self.device), dist_reduce_fx=_own)
+        self.add_state("bias", found.to(self.device), dist_reduce_fx=_own)
         self.add_state("correct", torch.tensor(0), dist_reduce_fx="sum")
         self.add_state("total", torch.tensor(0), dist_reduce_fx="sum")
 
@@ -435,15 +464,18 @@ class KFeatureAccuracy(_Streamed):
         self._check(features, target, self.num_classes, self.num_features)
         a = functional.activation(features.detach(), feature_dim=self.feature_dim, signed=True)
         dtype = torch.promote_types(a.dtype, self.kept.dtype)
-        logits = a.to(dtype) @ self.kept.to(dtype).T
-        if self.bias is not None:
-            logits = logits + self.bias
-        self.correct = self.correct + (logits.argmax(1) == target).sum()
+        logits = a.to(dtype) @ self.kept.to(dtype).T + self.bias
+        self.correct = self.correct + (logits.argmax(1) == target.long()).sum()
         self.total = self.total + target.shape[0]
 
     def compute(self) -> Tensor:
-        """The share of samples whose largest logit is their class's, a scalar; NaN without samples."""
+        """The share of samples whose largest logit is their class's, a scalar."""
+        self._check_seen(self.total)
         return self.correct / self.total
+
+
+def _own(stacked: Tensor) -> Tensor:
+    return stacked[-1]
 
 
 def _check_floats(value: object, name: str, shape: list[int] | None, hint: str) -> None:
