@@ -1,9 +1,11 @@
 """Real gloo processes against one process on the concatenated batch."""
 
 import importlib
+import os
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,8 @@ from torchdiscern.targets import rows_of, sums_of
 
 KINDS: list[Impurity] = ["gini", "renyi", "shannon", "entropy"]
 WIDTHS = (6, 3)
-SIZES = {2: (5, 2), 3: (5, 0, 3)}  # uneven, and one empty
+SIZES: dict[int, list[tuple[int, ...]]] = {2: [(5, 2), (0, 6)], 3: [(5, 0, 3), (1, 4, 1)]}  # uneven, some empty
+LABELS = {4: (0, 1, 2, 3), 1000: (3, 17, 500, 999)}  # few, so that processes share some and lack others
 
 
 def run(work: Callable[..., None], world: int, tmp_path: Path, *arguments: object) -> None:
@@ -30,77 +33,80 @@ def run(work: Callable[..., None], world: int, tmp_path: Path, *arguments: objec
 
 def _start(rank: int, work: Callable[..., None], world: int, file: str, arguments: tuple[object, ...]) -> None:
     torch.set_num_threads(1)
-    timeout = timedelta(seconds=5 if work is _one_fails else 60)
+    timeout = timedelta(seconds=5 if work in (_one_fails, _one_exits) else 30)
     dist.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=world, timeout=timeout)
     work(rank, world, *arguments)
     dist.destroy_process_group()
+    # all is checked; what follows is the interpreter's end, in which torch's threads sometimes abort after FSDP2
+    os._exit(0)
 
 
-def batches(world: int, classes: int) -> list[tuple[list[Tensor], Tensor]]:
+def batches(sizes: tuple[int, ...], classes: int) -> list[tuple[list[Tensor], Tensor]]:
     generator = torch.Generator().manual_seed(1)
     return [
         (
             [torch.rand(size, width, generator=generator, dtype=torch.float64) - 0.3 for width in WIDTHS],
-            torch.randint(classes, (size,), generator=generator),
+            torch.tensor(LABELS[classes])[torch.randint(4, (size,), generator=generator)],
         )
-        for size in SIZES[world]
+        for size in sizes
     ]
 
 
 class Counted:
-    """Counts the collectives while it is entered."""
+    """Notes the collectives while it is entered."""
 
     def __enter__(self) -> "Counted":
-        self.calls = 0
-        self.kept = {name: getattr(dist, name) for name in ("all_reduce",)}
+        self.calls: list[str] = []
         self.names: dict[str, Any] = vars(importlib.import_module("torchdiscern.processes"))
+        self.reduce: Any = dist.all_reduce
         self.gather = self.names["_all_gather"]
 
-        def counted(function: Any) -> Any:
+        def counted(name: str, function: Any) -> Any:
             def call(*args: Any, **kwargs: Any) -> Any:
-                self.calls += 1
+                self.calls.append(name)
                 return function(*args, **kwargs)
 
             return call
 
-        for name, function in self.kept.items():
-            setattr(dist, name, counted(function))
-        self.names["_all_gather"] = counted(self.gather)
+        vars(dist)["all_reduce"] = counted("reduce", self.reduce)
+        self.names["_all_gather"] = counted("gather", self.gather)
         return self
 
     def __exit__(self, *_: object) -> None:
-        for name, function in self.kept.items():
-            setattr(dist, name, function)
+        vars(dist)["all_reduce"] = self.reduce
         self.names["_all_gather"] = self.gather
 
 
 def _equals_one_process(rank: int, world: int) -> None:
-    for classes in (4, 1000):  # a table of all classes, and rows of those at hand
-        for impurity in KINDS:
-            parts = batches(world, classes)
-            features, target = [x.requires_grad_() for x in parts[rank][0]], parts[rank][1]
-            criterion = DiscriminabilityLoss(classes, impurity=impurity)
-            loss = criterion(features, target)
-            loss.backward()
-            whole = [torch.cat([part[0][k].detach() for part in parts]).requires_grad_() for k in range(2)]
-            alone = DiscriminabilityLoss(classes, impurity=impurity, sync=False)
-            expected = alone(whole, torch.cat([part[1] for part in parts]))
-            expected.backward()
+    for sizes, classes, impurity in product(SIZES[world], LABELS, KINDS):
+        form = "reduce" if classes == 4 else "gather"  # a table of all classes, or rows of those at hand
+        parts = batches(sizes, classes)
+        features, target = [x.requires_grad_() for x in parts[rank][0]], parts[rank][1]
+        criterion = DiscriminabilityLoss(classes, impurity=impurity)
+        alone = DiscriminabilityLoss(classes, impurity=impurity, sync=False)
+        whole = [torch.cat([part[0][k].detach() for part in parts]).requires_grad_() for k in range(2)]
+        expected = alone(whole, torch.cat([part[1] for part in parts]))
+        expected.backward()
+        start = sum(sizes[:rank])
+        for calls in (["reduce", form], [form], [form]):  # the first call agrees on the form
+            for x in features:
+                x.grad = None
+            with Counted() as counted:
+                loss = criterion(features, target)
+                loss.backward()
+            assert counted.calls == calls
             torch.testing.assert_close(loss, expected, rtol=0, atol=1e-10)
-            start = sum(SIZES[world][:rank])
             for x, all_x in zip(features, whole, strict=True):
                 assert x.grad is not None
                 assert all_x.grad is not None
                 own = all_x.grad[start : start + len(target)]
                 torch.testing.assert_close(x.grad / world, own, rtol=0, atol=1e-10)
+        if len(target):
             with Counted() as counted:
-                criterion(features, target).backward()
-            assert counted.calls == 1
-            with Counted() as counted:
-                if len(target):
-                    alone(features, target)
-                    criterion.eval()(features, target)
-            assert counted.calls == 0
+                local = alone(features, target)
+                in_eval = criterion.eval()(features, target)
+            assert counted.calls == []
+            torch.testing.assert_close(in_eval, local, rtol=0, atol=1e-10)
 
 
 def _averages_to_one_process(rank: int, world: int) -> None:
@@ -140,11 +146,25 @@ def _averages_under_fsdp(rank: int, world: int) -> None:
         torch.testing.assert_close(sharded.full_tensor(), gradient, rtol=0, atol=1e-10)
 
 
+def _layers_of_two_types(rank: int, world: int) -> None:
+    classes = 1000
+    torch.manual_seed(0)
+    target = torch.randint(classes, (5,))
+    features = [torch.rand(5, 6), torch.rand(5, 3, dtype=torch.float64)]
+    prior = torch.rand(classes, dtype=torch.float64)
+    prior /= prior.sum()
+    mine = slice(0, 3) if rank == 0 else slice(3, 5)
+    for layers in (features, features[::-1]):
+        found = DiscriminabilityLoss(classes, prior=prior)([x[mine] for x in layers], target[mine])
+        expected = DiscriminabilityLoss(classes, prior=prior, sync=False)(layers, target)
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-6, check_dtype=False)
+
+
 def _memories_are_the_same(rank: int, world: int) -> None:
     for classes in (4, 1000):
         criterion = DiscriminabilityLoss(classes, memory=0.9, num_features=WIDTHS)
         alone = DiscriminabilityLoss(classes, memory=0.9, num_features=WIDTHS, sync=False)
-        parts = batches(world, classes)
+        parts = batches(SIZES[world][0], classes)
         whole = [torch.cat([part[0][k].float() for part in parts]) for k in range(2)]
         for _ in range(3):
             loss = criterion([x.float() for x in parts[rank][0]], parts[rank][1])
@@ -154,17 +174,27 @@ def _memories_are_the_same(rank: int, world: int) -> None:
 
 
 def _disagree(rank: int, world: int) -> None:
+    features, target = torch.rand(3, 5), torch.tensor([0, 1, 2])
     with pytest.raises(ValueError, match="another process has others"):
-        DiscriminabilityLoss(4)(torch.rand(3, 5 + rank), torch.tensor([0, 1, 2]))
+        DiscriminabilityLoss(4)(torch.rand(3, 6 if rank == 1 else 5), target)
+    with pytest.raises(ValueError, match="another process has others"):
+        DiscriminabilityLoss(4)([features] * (1 + (rank == 1)), target)
+    with pytest.raises(ValueError, match="another process has others"):
+        DiscriminabilityLoss(4 + (rank == 1))(features, target)
 
 
 def _grows(rank: int, world: int) -> None:
+    small, large = batches((3, 3), 1000), batches((4, 4), 1000)
     criterion = DiscriminabilityLoss(1000)
-    criterion(torch.rand(3, 5), torch.arange(3))
+    criterion(*small[rank])
     with pytest.raises(ValueError, match="agree_again"):
-        criterion(torch.rand(4, 5), torch.arange(4))
+        criterion(*large[rank])
     criterion.agree_again()
-    assert criterion(torch.rand(4, 5), torch.arange(4)).isfinite()
+    whole = [torch.cat([part[0][k] for part in large]) for k in range(2)]
+    expected = DiscriminabilityLoss(1000, sync=False)(whole, torch.cat([part[1] for part in large]))
+    for parts in (large, small, large):
+        loss = criterion(*parts[rank])
+    torch.testing.assert_close(loss, expected, rtol=0, atol=1e-10)
 
 
 def _one_fails(rank: int, world: int) -> None:
@@ -179,16 +209,45 @@ def _one_fails(rank: int, world: int) -> None:
     raise RuntimeError("failed in time")
 
 
+def _one_exits(rank: int, world: int, found: Path) -> None:
+    criterion = DiscriminabilityLoss(4)
+    features, target = torch.rand(3, 5), torch.tensor([0, 1, 2])
+    criterion(features, target)
+    if rank == 1:
+        raise ArithmeticError("this process exits")
+    start = time.monotonic()
+    with pytest.raises(RuntimeError):
+        criterion(features, target)
+    torch.save(time.monotonic() - start, found / f"{rank}.pt")
+
+
 @pytest.mark.parametrize("world", [2, 3])
 def test_equals_one_process(world: int, tmp_path: Path) -> None:
     run(_equals_one_process, world, tmp_path)
 
 
 @pytest.mark.parametrize(
-    "work", [_averages_to_one_process, _averages_under_fsdp, _memories_are_the_same, _disagree, _grows]
+    "work", [_averages_to_one_process, _averages_under_fsdp, _layers_of_two_types, _memories_are_the_same, _grows]
 )
 def test_two_processes(work: Callable[..., None], tmp_path: Path) -> None:
     run(work, 2, tmp_path)
+
+
+def test_processes_that_differ_are_told_in_each(tmp_path: Path) -> None:
+    run(_disagree, 3, tmp_path)
+
+
+def test_a_process_that_exits_stops_the_others(tmp_path: Path) -> None:
+    arguments = (_one_exits, 2, str(tmp_path / "meet"), (tmp_path,))
+    context = spawn(_start, arguments, nprocs=2, join=False)  # joined, it would end the others itself
+    try:
+        for process in context.processes:
+            process.join(30)
+    finally:
+        for process in context.processes:
+            process.kill()
+    assert torch.load(tmp_path / "0.pt") < 25
+    assert context.processes[1].exitcode == 1
 
 
 def test_a_process_that_hangs_stops_the_others(tmp_path: Path) -> None:

@@ -103,7 +103,8 @@ def _as_rows(layers: list[ClassSums], num_classes: list[int], rows: int, group: 
             classes = torch.arange(C, device=own.device)
         labels.append(torch.cat([classes, classes.new_full((rows - classes.shape[0],), C)]))
     # labels travel as what they are, in the bits of the numbers beside them: nothing is lost to rounding
-    payload = torch.cat([*sent, *(_as_bits(label, sent[0].dtype) for label in labels)], 1)
+    dtype = torch.float64 if any(part.dtype == torch.float64 for part in sent) else sent[0].dtype
+    payload = torch.cat([*(part.to(dtype) for part in sent), *(_as_bits(label, dtype) for label in labels)], 1)
     received: Tensor = _RowsOfAll.apply(payload, group)
     found = []
     start, first_label = 0, sum(part.shape[1] for part in sent)
