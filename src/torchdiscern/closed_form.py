@@ -10,11 +10,14 @@ Source: METHOD "What makes it cheap".
 
 import math
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
+
+from torchdiscern import impurities
 
 BLOCK = 2**18  # numbers in a block: a megabyte of float32, which a core's cache holds
 
@@ -41,10 +44,18 @@ def class_sums(
     Returns:
         `[rows, D]`, in float32 at least.
     """
-    if torch.compiler.is_compiling():
-        return _plain_sums(features, index, rows, weight, feature_dim, signed)
-    sums: Tensor = _ClassSums.apply(features, index, rows, weight, feature_dim, signed)
-    return sums
+    with full_precision(features):
+        if torch.compiler.is_compiling():
+            return _plain_sums(features, index, rows, weight, feature_dim, signed)
+        sums: Tensor = _ClassSums.apply(features, index, rows, weight, feature_dim, signed)
+        return sums
+
+
+def full_precision(x: Tensor) -> AbstractContextManager[object]:
+    """Switches autocast off: it would run products in half precision, in which the gradient cancels."""
+    if torch.amp.is_autocast_available(x.device.type):
+        return torch.autocast(x.device.type, enabled=False)
+    return nullcontext()
 
 
 def activations(features: Tensor, feature_dim: int, signed: bool) -> Tensor:
@@ -100,14 +111,18 @@ class _ClassSums(Function):
         features, index, weight = ctx.saved_tensors
         rows, feature_dim, signed, nonnegative = ctx.settings
         if torch.is_grad_enabled():  # the gradient is to be differentiated
-            sums = _plain_sums(features, index, rows, weight, feature_dim, signed)
+            with full_precision(features):
+                sums = _plain_sums(features, index, rows, weight, feature_dim, signed)
             (gradient,) = torch.autograd.grad(sums, features, grad, create_graph=True)
             return gradient, None, None, None, None, None
         x, last = _canonical(features, feature_dim)
         out = torch.empty_like(x, memory_format=torch.contiguous_format)
         share = 1 / (1 if x.ndim == 2 else x.shape[1 if last else 2])
         for block in _blocks(x, grad.shape[1] if nonnegative else None):
-            pull = index[block].to(grad.dtype) @ grad if index.ndim == 2 else grad.index_select(0, index[block])
+            with full_precision(grad):
+                pull = (
+                    index[block].to(grad.dtype) @ grad if index.ndim == 2 else grad.index_select(0, index[block])
+                )
             pull.mul_(share if weight is None else (weight[block] * share).unsqueeze(1))
             pull = pull if x.ndim == 2 else pull.unsqueeze(1 if last else 2)
             if signed:
@@ -190,11 +205,12 @@ def purity_terms(
     Returns:
         Three scalars.
     """
-    arguments = class_means, prior, num_classes, renyi, damping, eps, within, rows
-    if torch.compiler.is_compiling():
-        return _plain_terms(*arguments)
-    found: tuple[Tensor, Tensor, Tensor] = _PurityTerms.apply(*arguments)
-    return found
+    settings = num_classes, renyi, damping, eps
+    with full_precision(class_means):
+        if torch.compiler.is_compiling():
+            return _plain_terms(class_means, prior, settings, within, rows)
+        found: tuple[Tensor, Tensor, Tensor] = _PurityTerms.apply(class_means, prior, settings, within, rows)
+        return found
 
 
 def divergence(mass: Tensor, t: Tensor, num_classes: int, eps: float, rest: Tensor | float = 0.0) -> Tensor:
@@ -217,44 +233,27 @@ def placed(class_means: Tensor, rows: Tensor | None, within: Tensor) -> Tensor:
     return within.index_add(0, rows, (class_means - within[rows]) * inside)
 
 
-def _purity_impurity(purity: Tensor, num_classes: int, renyi: bool) -> Tensor:
-    if not renyi:
-        return 1 - purity
-    dead = purity == 0
-    return (-purity.masked_fill(dead, 1.0).log() / math.log(num_classes)).masked_fill(dead, 1.0)
+Settings = tuple[int, bool, float, float]  # num_classes, renyi, damping, eps
 
 
 def _plain_terms(
-    M: Tensor,
-    t: Tensor,
-    num_classes: int,
-    renyi: bool,
-    damping: float,
-    eps: float,
-    within: Tensor | None,
-    rows: Tensor | None,
+    M: Tensor, t: Tensor, settings: Settings, within: Tensor | None, rows: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
+    num_classes, renyi, damping, eps = settings
     if within is not None:
         M = placed(M, rows, within)
     sums = M.sum(0)
     P = M / damped(sums, damping, eps)
-    impurity = _purity_impurity(P.square().sum(0), num_classes, renyi).mean()
+    impurity = (impurities.renyi(P, num_classes) if renyi else impurities.gini(P)).mean()
     return impurity, divergence(P.sum(1), t, num_classes, eps), (sums == 0).to(sums.dtype).mean()
 
 
 class _PurityTerms(Function):
     @staticmethod
     def forward(
-        ctx: Any,
-        M: Tensor,
-        t: Tensor,
-        num_classes: int,
-        renyi: bool,
-        damping: float,
-        eps: float,
-        within: Tensor | None,
-        rows: Tensor | None,
+        ctx: Any, M: Tensor, t: Tensor, settings: Settings, within: Tensor | None, rows: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor]:
+        num_classes, renyi, damping, eps = settings
         every = M if within is None else within
         sums = every.sum(0)
         inverse = damped(sums, damping, eps).reciprocal_()
@@ -274,28 +273,30 @@ class _PurityTerms(Function):
         mean_pull = inverse * (pull @ every)
         if rows is not None:
             pull = pull[rows.clamp_max(num_classes - 1)]
-        ctx.save_for_backward(M, t, rows, inverse, purity, slope / M.shape[1], pull, mean_pull)
-        ctx.settings = num_classes, renyi, damping, eps
+        slope /= M.shape[1]
+        # of a dead feature the square of the reciprocal may overflow, and its class means are 0
+        scale = (slope * inverse * inverse).masked_fill_(sums == 0, 0.0)
+        ctx.save_for_backward(M, t, rows, inverse, slope * purity, scale, pull, mean_pull)
+        ctx.settings = settings
         ctx.within = within  # a memory that the next batch may change; the gradient needs nothing of it
         dead = (sums == 0).to(sums.dtype).mean()
         ctx.mark_non_differentiable(dead)
-        impurity = _purity_impurity(purity, num_classes, renyi).mean()
+        impurity = (impurities.renyi_of_purity(purity, num_classes) if renyi else 1 - purity).mean()
         return impurity, divergence(mass, t, num_classes, eps), dead
 
     @staticmethod
     def backward(ctx: Any, impurity_grad: Tensor, kl_grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
-        M, t, rows, inverse, purity, slope, pull, mean_pull = ctx.saved_tensors
+        M, t, rows, inverse, mean_slope, scale, pull, mean_pull = ctx.saved_tensors
         if torch.is_grad_enabled():  # the gradient is to be differentiated
-            num_classes, renyi, damping, eps = ctx.settings
-            terms = _plain_terms(M, t, num_classes, renyi, damping, eps, ctx.within, rows)[:2]
-            (gradient,) = torch.autograd.grad(terms, M, (impurity_grad, kl_grad), create_graph=True)
-            return gradient, None, None, None, None, None, None, None
-        slope, pull = slope * impurity_grad, pull * kl_grad
+            with full_precision(M):
+                terms = _plain_terms(M, t, ctx.settings, ctx.within, rows)[:2]
+                (gradient,) = torch.autograd.grad(terms, M, (impurity_grad, kl_grad), create_graph=True)
+            return gradient, None, None, None, None
         # dLoss/dP[c,j] = slope[j] P[c,j] + pull[c]; its mean under P[:,j] leaves through the denominator
-        offset = -inverse * (slope * purity + mean_pull * kl_grad)
-        scale = slope * inverse * inverse
+        offset = -inverse * (mean_slope * impurity_grad + mean_pull * kl_grad)
+        scale, pull = scale * impurity_grad, pull * kl_grad
         gradient = torch.empty_like(M)
         for block in _blocks(M):
             torch.addcmul(offset, M[block], scale, out=gradient[block])
             gradient[block].addr_(pull[block], inverse)
-        return gradient, None, None, None, None, None, None, None
+        return gradient, None, None, None, None

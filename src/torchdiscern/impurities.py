@@ -70,10 +70,13 @@ def renyi(distribution: Tensor, num_classes: int | None = None) -> Tensor:
         >>> renyi(torch.tensor([[1.0, 0.5], [0.0, 0.5]]))
         tensor([-0., 1.])
     """
-    purity = distribution.square().sum(0)
+    return renyi_of_purity(distribution.square().sum(0), num_classes or distribution.shape[0])
+
+
+def renyi_of_purity(purity: Tensor, num_classes: int) -> Tensor:
+    """Renyi's impurity from `sum over c of P[c,j]^2`, `[D]`."""
     dead = purity == 0
-    value = -purity.masked_fill(dead, 1.0).log() / math.log(num_classes or distribution.shape[0])
-    return value.masked_fill(dead, 1.0)
+    return (-purity.masked_fill(dead, 1.0).log() / math.log(num_classes)).masked_fill(dead, 1.0)
 
 
 def shannon(distribution: Tensor, num_classes: int | None = None) -> Tensor:
