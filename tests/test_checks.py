@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from torchdiscern import DiscriminabilityLoss, checks, functional
+from torchdiscern import DiscriminabilityLoss, functional, inputs
 
 X = torch.rand(4, 3)
 Y = torch.tensor([0, 1, 2, 1])
@@ -216,7 +216,7 @@ def test_labels_are_read_on_the_cpu_only() -> None:
             return self
 
     features = cast(Any, type("Features", (Tensor,), {"device": torch.device("cuda")}))(X)
-    checks.check_target(cast(Tensor, Label(Y)), features, 3)
+    inputs.check_target(cast(Tensor, Label(Y)), features, 3)
 
 
 @pytest.mark.parametrize("label", [-1, -99, 6])

@@ -8,11 +8,13 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from torchdiscern import checks
-from torchdiscern.functional import IMPURITIES, Impurity, Terms, terms_of_means
+from torchdiscern import checks, inputs
+from torchdiscern.impurities import IMPURITIES, Impurity
+from torchdiscern.layers import layers_of, mean, named_parts, one_a_layer
 from torchdiscern.memory import ClassMemory
 from torchdiscern.processes import Group, agree, processes, together
 from torchdiscern.targets import ClassSums, means_of, rows_of, sums_of
+from torchdiscern.terms import Terms, terms_of_means
 
 
 class DiscriminabilityLoss(nn.Module):
@@ -233,13 +235,13 @@ class DiscriminabilityLoss(nn.Module):
         weight: Tensor | None = None,
         mask: Tensor | None = None,
     ) -> Tensor:
-        layers = _layers(features)
-        impurity_weights = _one_a_layer(self.impurity_weight, len(layers), "impurity_weight")
-        kl_weights = _one_a_layer(self.kl_weight, len(layers), "kl_weight")
+        layers = layers_of(features)
+        impurity_weights = one_a_layer(self.impurity_weight, len(layers), "impurity_weight")
+        kl_weights = one_a_layer(self.kl_weight, len(layers), "kl_weight")
         shared = self.sync and self.training and processes(self.process_group) > 1
-        for _, name, layer in layers:
-            checks.check_features(layer, feature_dim=self.feature_dim, name=name, empty=shared)
-            checks.check_any_target(
+        for layer, _, name in layers:
+            inputs.check_features(layer, feature_dim=self.feature_dim, name=name, empty=shared)
+            inputs.check_any_target(
                 target,
                 layer,
                 self.num_classes,
@@ -250,35 +252,24 @@ class DiscriminabilityLoss(nn.Module):
                 mask=mask,
             )
             if isinstance(self.prior, Tensor):
-                checks.check_prior_device(self.prior, layer, name=name)
-        checks.check_layer_features(
-            [layer.shape[self.feature_dim] for _, _, layer in layers],
-            self._widths,
-            len(self._coarse),
-        )
+                inputs.check_prior_device(self.prior, layer, name=name)
+        widths = [layer.shape[self.feature_dim] for layer, _, _ in layers]
+        inputs.check_layer_features(widths, self._widths, len(self._coarse))
         if not torch.compiler.is_compiling():
-            self._warn_of_silence([layer for _, _, layer in layers])
+            self._warn_of_silence([layer for layer, _, _ in layers])
 
-        means = self._means([layer for _, _, layer in layers], target, weight, mask, shared)
-        parts = []
+        means = self._means([layer for layer, _, _ in layers], target, weight, mask, shared)
+        parts, losses = [], []
         for index, (batch, w, v) in enumerate(zip(means, impurity_weights, kl_weights, strict=True)):
             found = self._terms(index, batch)
             strength = self._strength(found.impurity.dtype)
-            parts.append(dict(zip(_PARTS, (*found, strength * w, strength * v), strict=True)))
-        loss = _mean(
-            [
-                part["impurity_weight"] * part["impurity"] + part["kl_weight"] * part["coverage_divergence"]
-                for part in parts
-            ]
-        )
-        named = {"loss": loss.detach()}
-        for name in _PARTS:
-            named[name] = _mean([part[name] for part in parts]).detach()
-        if not isinstance(features, Tensor):
-            for (key, _, _), part in zip(layers, parts, strict=True):
-                for name, value in part.items():
-                    named[f"{key}/{name}"] = value.detach()
-        self.parts = named
+            losses.append(strength * w * found.impurity + strength * v * found.coverage_divergence)
+            part = dict(zip(Terms._fields, found, strict=True))
+            part["impurity_weight"], part["kl_weight"] = strength * w, strength * v
+            parts.append(part)
+        loss = mean(losses)
+        self.parts = {"loss": loss.detach()}
+        self.parts.update(named_parts(layers, parts))
         return loss
 
     def agree_again(self) -> None:
@@ -382,33 +373,3 @@ class DiscriminabilityLoss(nn.Module):
                 "torch.no_grad().",
                 stacklevel=5,
             )
-
-
-_PARTS = (*Terms._fields, "impurity_weight", "kl_weight")
-
-
-def _layers(features: object) -> list[tuple[str, str, Tensor]]:
-    """Of each layer its key in `parts`, its name in errors, and its features."""
-    if isinstance(features, Tensor):
-        return [("", "features", features)]
-    if isinstance(features, Mapping):
-        layers = [(str(key), f"features[{key!r}]", layer) for key, layer in features.items()]
-    elif isinstance(features, Sequence) and not isinstance(features, str):
-        layers = [(str(index), f"features[{index}]", layer) for index, layer in enumerate(features)]
-    else:
-        raise TypeError(
-            f"features: got {checks.describe(features)}, expected a tensor [B, D, ...], or a sequence or "
-            "mapping of them; pass the layer's output, or a tap's features (tap.features)."
-        )
-    if not layers:
-        raise ValueError("features: got no layer, expected at least one tensor; pass the layers' outputs.")
-    return layers
-
-
-def _one_a_layer(weights: float | tuple[float, ...], layers: int, name: str) -> tuple[float, ...]:
-    checks.check_layer_count(weights, layers, name)
-    return weights if isinstance(weights, tuple) else (weights,) * layers
-
-
-def _mean(values: list[Tensor]) -> Tensor:
-    return torch.stack(values).mean() if len(values) > 1 else values[0]

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from torchdiscern import checks, functional
+from torchdiscern import checks, functional, inputs
+from torchdiscern.closed_form import EPS
 
 try:
     from torchmetrics import Metric
@@ -35,8 +36,6 @@ __all__ = [
     "Owners",
     "Ownership",
 ]
-
-EPS = functional.EPS
 
 
 class _Streamed(Metric):
@@ -65,14 +64,14 @@ class _Streamed(Metric):
         self._computed = None  # torchmetrics would give the value from before
 
     def _check(self, features: Tensor, target: Tensor, num_classes: int, num_features: int) -> None:
-        checks.check_features(features, feature_dim=self.feature_dim)
+        inputs.check_features(features, feature_dim=self.feature_dim)
         if features.shape[self.feature_dim] != num_features:
             raise ValueError(
                 f"features: got {features.shape[self.feature_dim]} features on axis {self.feature_dim} of shape "
                 f"{list(features.shape)}, expected {num_features} as the metric was made for; pass the same "
                 "layer's output, or another feature_dim."
             )
-        checks.check_target(target, features, num_classes)
+        inputs.check_target(target, features, num_classes)
         # self.device may lack the index that a tensor's device has
         device = next(x.device for x in self.metric_state.values() if isinstance(x, Tensor))
         if features.device != device:
@@ -426,10 +425,10 @@ class KFeatureAccuracy(_Streamed):
         super().__init__(**kwargs)
         _check_floats(weight, "weight", None, "pass the linear layer's weight")
         _check_floats(class_means, "class_means", list(weight.shape), "pass one mean for each weight")
-        checks.check_device(class_means, weight, "class_means", "weight")
+        inputs.check_device(class_means, weight, "class_means", "weight")
         if bias is not None:
             _check_floats(bias, "bias", [weight.shape[0]], "pass the linear layer's bias, or None")
-            checks.check_device(bias, weight, "bias", "weight")
+            inputs.check_device(bias, weight, "bias", "weight")
         self.num_classes, self.num_features = weight.shape
         checks.check_num_classes(self.num_classes)
         checks.check_feature_dim(feature_dim)
