@@ -20,6 +20,7 @@ from torchmetrics import Metric, MetricCollection
 
 from torchdiscern import functional
 from torchdiscern.metrics import (
+    ClassMeans,
     ClassSelectivity,
     CoverageDivergence,
     DeadFeatures,
@@ -61,6 +62,7 @@ MAKERS: dict[str, Callable[[], Metric]] = {
     "batch": lambda: CoverageDivergence(C, D),
     "uniform": lambda: CoverageDivergence(C, D, "uniform"),
     "given": lambda: CoverageDivergence(C, D, GIVEN),
+    "means": lambda: ClassMeans(C, D),
     "owners": lambda: Owners(C, D),
     "dead": lambda: DeadFeatures(C, D),
     "selectivity": lambda: ClassSelectivity(C, D),
@@ -92,6 +94,53 @@ def test_coverage_is_the_terms(prior: str | Tensor, classes: int) -> None:
     of = batches(classes)
     expected = functional.terms(*whole(of), C, prior=prior).coverage_divergence
     same(fed(CoverageDivergence(C, D, prior), of).compute(), expected)
+
+
+@pytest.mark.parametrize("kind", ["gini", "renyi", "shannon"])
+def test_damped_terms_are_those_of_the_loss(kind: functional.Impurity) -> None:
+    of = batches()
+    expected = functional.terms(*whole(of), C, impurity=kind, damping=0.1)
+    same(fed(Impurity(C, D, kind, damping=0.1), of).compute(), expected.impurity)
+    same(fed(CoverageDivergence(C, D, damping=0.1), of).compute(), expected.coverage_divergence)
+
+
+@pytest.mark.parametrize("prior", ["batch", "uniform", GIVEN])
+def test_coverage_of_the_softmax_is_that_of_the_terms(prior: str | Tensor) -> None:
+    of = batches(C - 1)
+    expected = functional.terms(*whole(of), C, impurity="entropy", prior=prior).coverage_divergence
+    same(fed(CoverageDivergence(C, D, prior, softmax=True), of).compute(), expected)
+
+
+def test_class_means_are_the_functional_ones() -> None:
+    of = batches(C - 1)
+    features, target = whole(of)
+    for signed in (False, True):
+        a = functional.activation(features, signed=signed)
+        same(fed(ClassMeans(C, D, signed=signed), of).compute(), functional.class_means(a, target, C))
+
+
+def test_every_kind_of_target() -> None:
+    generator = torch.Generator().manual_seed(5)
+    metric, parts = Impurity(C, D), []
+    for features, _ in batches():
+        share = torch.rand(len(features), C, generator=generator, dtype=torch.float64)
+        weight = torch.rand(len(features), generator=generator, dtype=torch.float64)
+        metric.update(features, share, weight=weight)
+        parts.append((features, share, weight))
+    x, share, weight = (torch.cat(part) for part in zip(*parts, strict=True))
+    same(metric.compute(), functional.terms(x, share, C, weight=weight).impurity)
+    features, target = batches()[2]
+    marked, kept = target.clone(), torch.arange(len(target)) > 2
+    marked[~kept] = -100
+    same(
+        fed(Impurity(C, D), [(features, marked)]).compute(),
+        functional.terms(features[kept], target[kept], C).impurity,
+    )
+    tokens, labels = torch.rand(2, 5, D, dtype=torch.float64), torch.randint(C, (2, 5), generator=generator)
+    padded = torch.arange(5) < torch.tensor([[3], [5]])
+    metric = Impurity(C, D, feature_dim=-1)
+    metric.update(tokens, labels, mask=padded)
+    same(metric.compute(), functional.terms(tokens, labels, C, feature_dim=-1, mask=padded).impurity)
 
 
 def test_dead_features_are_those_of_the_terms() -> None:
@@ -354,7 +403,7 @@ MEANS, WEIGHT, BIAS = linear()
         (lambda: Impurity(1, D), ValueError, "num_classes: got 1"),
         (lambda: Impurity(C, 0), ValueError, "num_features: got 0"),
         (lambda: Impurity(C, D, "ginny"), ValueError, "kind: got 'ginny'"),  # type: ignore[arg-type]
-        (lambda: Impurity(C, D, feature_dim=1.5), TypeError, "feature_dim: got 1.5"),  # type: ignore[arg-type]
+        (lambda: Impurity(C, D, feature_dim=1.5), TypeError, "feature_dim: got 1.5"),
         (lambda: Impurity(C, D, eps=0), ValueError, "eps: got 0"),
         (lambda: CoverageDivergence(C, D, "even"), ValueError, "prior: got 'even'"),
         (lambda: CoverageDivergence(C, D, torch.ones(C)), ValueError, "prior: its shares sum to 4"),

@@ -19,7 +19,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.autograd import Function
 
-from torchdiscern.targets import ClassSums, relabel
+from torchdiscern.targets import ClassSums, every_class, relabel
 
 Group = Any  # dist.ProcessGroup is absent where torch was built without distributed
 
@@ -33,9 +33,10 @@ def agree(layers: list[ClassSums], num_classes: list[int], group: Group = None) 
     """The largest number of rows that any process has; a collective that waits for its answer.
 
     Raises:
-        ValueError: on every process, if they differ in layers, features or classes.
+        ValueError: on every process, if they differ in layers, features, classes or types.
     """
-    mine = [len(layers), *num_classes, *(sums.shape[1] for sums, _, _ in layers)]
+    types = [sums.element_size() for sums, _, _ in layers]
+    mine = [len(layers), *num_classes, *(sums.shape[1] for sums, _, _ in layers), *types]
     signature = hash(tuple(mine)) % 2**31  # of whole numbers, so the same in every process
     rows = max(sums.shape[0] for sums, _, _ in layers)
     asked = torch.tensor([rows, signature, -signature], device=layers[0].sums.device)
@@ -83,11 +84,9 @@ def together(layers: list[ClassSums], num_classes: list[int], rows: int, group: 
 
 def _as_tables(layers: list[ClassSums], num_classes: list[int], group: Group) -> list[ClassSums]:
     tables = []
-    for (sums, counts, classes), C in zip(layers, num_classes, strict=True):
-        table = torch.cat([sums, counts.unsqueeze(1)], 1)
-        if classes is not None:
-            table = table.new_zeros(C + 1, table.shape[1]).index_add(0, classes, table)[:C]
-        tables.append(table)
+    for layer, C in zip(layers, num_classes, strict=True):
+        sums, counts, _ = every_class(layer, C)
+        tables.append(torch.cat([sums, counts.unsqueeze(1)], 1))
     flat: Tensor = _SumOfAll.apply(torch.cat([table.flatten() for table in tables]), group)
     parts = flat.split([table.numel() for table in tables])
     found = [part.view_as(table) for part, table in zip(parts, tables, strict=True)]

@@ -151,6 +151,15 @@ def means_of(rows: Rows, eps: float) -> ClassSums:
     return _summed(rows, counts, own if rows.weight is None else own * rows.weight)
 
 
+def every_class(found: ClassSums, num_classes: int) -> ClassSums:
+    """The same with a row for each of the C classes."""
+    if found.classes is None:
+        return found
+    sums = found.sums.new_zeros(num_classes + 1, found.sums.shape[1]).index_add(0, found.classes, found.sums)
+    counts = found.counts.new_zeros(num_classes + 1).index_add(0, found.classes, found.counts)
+    return ClassSums(sums[:num_classes], counts[:num_classes], None)
+
+
 def _counts(rows: Rows) -> Tensor:
     dtype = torch.promote_types(rows.features.dtype, torch.float32)
     weight = rows.weight
