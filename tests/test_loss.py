@@ -247,6 +247,23 @@ class TestModule:
         assert DiscriminabilityLoss.recommended(100, impurity="shannon").impurity == "shannon"
 
 
+class TestAccumulation:
+    def test_micro_batches_have_the_gradient_of_the_whole(self) -> None:
+        body = nn.Sequential(nn.Linear(12, 7), nn.ReLU()).double()
+        criterion = DiscriminabilityLoss(10, impurity="renyi")
+        images, target = torch.rand(32, 12).double(), torch.randint(10, (32,))
+        expected = torch.autograd.grad(criterion(body(images), target), list(body.parameters()))
+        with torch.no_grad():
+            features = torch.cat([body(part) for part in images.split(8)])
+        features.requires_grad_()
+        criterion(features, target).backward()
+        assert features.grad is not None
+        for part, pull in zip(images.split(8), features.grad.split(8), strict=True):
+            (body(part) * pull).sum().backward()
+        for parameter, gradient in zip(body.parameters(), expected, strict=True):
+            torch.testing.assert_close(parameter.grad, gradient, rtol=0, atol=1e-12)
+
+
 class TestPrecision:
     @pytest.mark.parametrize("impurity", ["gini", "entropy", "renyi", "shannon"])
     @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])

@@ -59,6 +59,22 @@ def test_equals_plain_loops(kind: Impurity) -> None:
         torch.testing.assert_close(one.grad, other.grad, rtol=0, atol=1e-10)
 
 
+@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
+@pytest.mark.parametrize("classes", [5, C])  # as many rows as classes, and as samples
+def test_compiled_is_the_same(classes: int, backend: str, fresh_compiler: None) -> None:
+    eager, other = (DiscriminabilityLoss(classes, memory=MOMENTUM, num_features=D) for _ in range(2))
+    compiled = torch.compile(other, backend=backend)
+    for x, y in batches(4, size=8):
+        one, two = x.float().requires_grad_(), x.float().requires_grad_()
+        found, expected = compiled(two, y % classes), eager(one, y % classes)
+        torch.testing.assert_close(found, expected)
+        found.backward()
+        expected.backward()
+        torch.testing.assert_close(two.grad, one.grad)
+        for mine, theirs in zip(other.buffers(), eager.buffers(), strict=True):
+            torch.testing.assert_close(mine, theirs)
+
+
 def test_resumes_bit_for_bit() -> None:
     loss = criterion(memory_age=5)
     for x, y in batches(4):

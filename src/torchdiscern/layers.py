@@ -54,5 +54,5 @@ def named_parts(layers: list[Layer], parts: list[dict[str, Tensor]]) -> dict[str
     named = {name: mean([part[name] for part in parts]).detach() for name in parts[0]}
     for layer, part in zip(layers, parts, strict=True):
         if layer.key:
-            named |= {f"{layer.key}/{name}": value.detach() for name, value in part.items()}
+            named.update({f"{layer.key}/{name}": value.detach() for name, value in part.items()})
     return named

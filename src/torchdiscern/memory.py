@@ -3,6 +3,7 @@
 Source: METHOD "Across batches" (extension).
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -13,6 +14,13 @@ from torchdiscern.closed_form import placed
 from torchdiscern.targets import ClassSums
 
 GIB = 2**30
+
+
+@functools.cache
+def _keep_out_of_graphs() -> None:
+    # compiled together with its backward pass, the memory comes out wrong (torch 2.14): the backward pass reads the
+    # buffers after they changed, and inductor writes into them. Disabling imports the compiler: not before it must.
+    ClassMemory.blend = torch.compiler.disable(ClassMemory.blend)  # type: ignore[method-assign]
 
 
 class ClassMemory(nn.Module):
@@ -44,6 +52,7 @@ class ClassMemory(nn.Module):
 
     def __init__(self, num_classes: int, num_features: int, momentum: float, max_age: int | None = None) -> None:
         super().__init__()
+        _keep_out_of_graphs()
         self.momentum = momentum
         self.max_age = max_age
         self.register_buffer("means", torch.zeros(num_classes, num_features))
@@ -84,7 +93,7 @@ class ClassMemory(nn.Module):
         self.updates.index_add_(0, safe, present.long())
         self.counts.index_add_(0, safe, added)
         self.seen.index_add_(0, safe, (self.batches - self.seen[safe]) * present)
-        return ClassSums(blended, self.counts, rows), self.means
+        return ClassSums(blended, self.counts.clone(), rows), self.means
 
     def _forget(self) -> None:
         if self.max_age is None:

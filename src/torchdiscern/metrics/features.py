@@ -132,7 +132,6 @@ class Owners(ClassMeans):
         num_classes: C.
         num_features: D.
         signed: leave the activations' sign; the shares are then no shares where means are below 0.
-        settings: those of `ClassMeans` (`feature_dim`, `ignore_index`, `eps`) and torchmetrics' own.
 
     Source: METHOD "class distribution of a feature", of which this reads off the largest entry (extension).
 
@@ -143,8 +142,8 @@ class Owners(ClassMeans):
         >>> found = metric.compute()
         >>> found.owner.tolist(), found.owned.tolist()
         ([0, 1, -1], [1, 1])
-        >>> [round(share, 4) for share in found.share.tolist()]
-        [0.75, 0.8, 0.0]
+        >>> found.share
+        tensor([0.7500, 0.8000, 0.0000], dtype=torch.float64)
     """
 
     def compute(self) -> Ownership:
@@ -195,7 +194,6 @@ class ClassSelectivity(ClassMeans):
         num_classes: C.
         num_features: D.
         signed: leave the activations' sign; the index may then leave `[0, 1]`.
-        settings: those of `ClassMeans` (`feature_dim`, `ignore_index`, `eps`) and torchmetrics' own.
 
     Source: Leavitt and Morcos, "Selectivity considered harmful: evaluating the causal impact of class
     selectivity in DNNs", ICLR 2021, arXiv 2003.01262.

@@ -80,8 +80,8 @@ class ClassMeans(Streamed):
         >>> metric = ClassMeans(num_classes=2, num_features=1)
         >>> metric.update(torch.tensor([[1.0], [3.0]]), torch.tensor([0, 0]))
         >>> metric.update(torch.tensor([[5.0]]), torch.tensor([1]))
-        >>> [[round(mean, 4) for mean in row] for row in metric.compute().tolist()]
-        [[2.0], [5.0]]
+        >>> metric.compute().flatten()
+        tensor([2., 5.], dtype=torch.float64)
     """
 
     counts: Tensor
