@@ -18,8 +18,9 @@ GIB = 2**30
 
 @functools.cache
 def _keep_out_of_graphs() -> None:
-    # compiled together with its backward pass, the memory comes out wrong (torch 2.14): the backward pass reads the
-    # buffers after they changed, and inductor writes into them. Disabling imports the compiler: not before it must.
+    # compiled together with its backward pass, the memory comes out wrong (torch 2.14): the backward pass
+    # reads the buffers after they changed, and inductor writes into them. Disabling imports the compiler:
+    # not before it must.
     ClassMemory.blend = torch.compiler.disable(ClassMemory.blend)  # type: ignore[method-assign]
 
 
