@@ -21,6 +21,8 @@ from torchdiscern import impurities
 
 EPS = 1e-10
 BLOCK = 2**18  # numbers in a block: a megabyte of float32, which a core's cache holds
+# finding the overload anew takes longer than a small call
+_relu_gradient = torch.ops.aten.threshold_backward.grad_input
 
 
 def class_sums(
@@ -28,17 +30,19 @@ def class_sums(
     index: Tensor,
     rows: int,
     weight: Tensor | None = None,
+    factor: Tensor | None = None,
     *,
     feature_dim: int = 1,
     signed: bool = False,
 ) -> Tensor:
-    """Weighted sums of activations by class: `S[r,j] = sum over i of share[i,r] weight[i] a[i,j]`.
+    """Weighted sums of activations by class: `S[r,j] = factor[r] * sum over i of share[i,r] weight[i] a[i,j]`.
 
     Args:
         features: `[B, D]` or `[B, D, ...]`; of a map the mean of absolute values is summed.
         index: `[B]`, the row to which each sample is added; or `share` itself, `[B, rows]`.
         rows: of the result.
-        weight: `[B]`, without gradient; the reciprocal sizes of the samples' classes make the sums means.
+        weight: `[B]`, without gradient.
+        factor: `[rows]`, without gradient; the reciprocal sizes of the classes make the sums means.
         feature_dim: the axis of the features.
         signed: leave the sign.
 
@@ -47,8 +51,8 @@ def class_sums(
     """
     with full_precision(features):
         if torch.compiler.is_compiling():
-            return _plain_sums(features, index, rows, weight, feature_dim, signed)
-        sums: Tensor = _ClassSums.apply(features, index, rows, weight, feature_dim, signed)
+            return _plain_sums(features, index, rows, weight, factor, feature_dim, signed)
+        sums: Tensor = _ClassSums.apply(features, index, rows, weight, factor, feature_dim, signed)
         return sums
 
 
@@ -67,14 +71,19 @@ def activations(features: Tensor, feature_dim: int, signed: bool) -> Tensor:
 
 
 def _plain_sums(
-    features: Tensor, index: Tensor, rows: int, weight: Tensor | None, feature_dim: int, signed: bool
+    features: Tensor,
+    index: Tensor,
+    rows: int,
+    weight: Tensor | None,
+    factor: Tensor | None,
+    feature_dim: int,
+    signed: bool,
 ) -> Tensor:
     a = activations(features, feature_dim, signed)
     if weight is not None:
         a = a * weight.unsqueeze(1)
-    if index.ndim == 2:
-        return index.to(a.dtype).T @ a
-    return a.new_zeros(rows, a.shape[1]).index_add(0, index, a)
+    sums = index.to(a.dtype).T @ a if index.ndim == 2 else a.new_zeros(rows, a.shape[1]).index_add(0, index, a)
+    return sums if factor is None else sums * factor.unsqueeze(1)
 
 
 class _ClassSums(Function):
@@ -85,15 +94,16 @@ class _ClassSums(Function):
         index: Tensor,
         rows: int,
         weight: Tensor | None,
+        factor: Tensor | None,
         feature_dim: int,
         signed: bool,
     ) -> Tensor:
         dtype = torch.promote_types(features.dtype, torch.float32)
         x, last = _canonical(features, feature_dim)
         # after a ReLU there is nothing to take the absolute value of; where looking costs no wait, we look
-        nonnegative = not signed and x.is_cpu and x.numel() > 0 and bool(x.amin() >= 0)
+        nonnegative = not signed and x.is_cpu and x.numel() > 0 and x.amin().item() >= 0
         plain = signed or nonnegative
-        ctx.save_for_backward(features, index, weight)
+        ctx.save_for_backward(features, index, weight, factor)
         ctx.settings = rows, feature_dim, signed, nonnegative and x.dtype == dtype
         sums = x.new_zeros(rows, features.shape[feature_dim], dtype=dtype)
         for block in _blocks(x, sums.shape[1] if plain and x.dtype == dtype else None):
@@ -104,34 +114,47 @@ class _ClassSums(Function):
                 sums.addmm_(index[block].to(dtype).T, a)
             else:
                 sums.index_add_(0, index[block], a)
-        return sums
+        return sums if factor is None else sums.mul_(factor.unsqueeze(1))
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        features, index, weight = ctx.saved_tensors
+        features, index, weight, factor = ctx.saved_tensors
         rows, feature_dim, signed, nonnegative = ctx.settings
         if torch.is_grad_enabled():  # the gradient is to be differentiated
             with full_precision(features):
-                sums = _plain_sums(features, index, rows, weight, feature_dim, signed)
+                sums = _plain_sums(features, index, rows, weight, factor, feature_dim, signed)
             (gradient,) = torch.autograd.grad(sums, features, grad, create_graph=True)
-            return gradient, None, None, None, None, None
+            return gradient, None, None, None, None, None, None
         x, last = _canonical(features, feature_dim)
         out = torch.empty_like(x, memory_format=torch.contiguous_format)
-        share = 1 / (1 if x.ndim == 2 else x.shape[1 if last else 2])
-        for block in _blocks(x, grad.shape[1] if nonnegative else None):
-            with full_precision(grad):
-                pull = (
-                    index[block].to(grad.dtype) @ grad if index.ndim == 2 else grad.index_select(0, index[block])
-                )
-            pull.mul_(share if weight is None else (weight[block] * share).unsqueeze(1))
-            pull = pull if x.ndim == 2 else pull.unsqueeze(1 if last else 2)
-            if signed:
-                out[block].copy_(pull.expand_as(out[block]))
-            elif nonnegative:  # the gradient of a ReLU: one pass instead of two
-                torch.ops.aten.threshold_backward(pull.expand_as(x[block]), x[block], 0, grad_input=out[block])
+        soft = index.ndim == 2
+        own = grad.new_full(x.shape[:1], 1 if x.ndim == 2 else 1 / x.shape[1 if last else 2])
+        if weight is not None:
+            own *= weight
+        if factor is not None:
+            if soft:
+                grad = grad * factor.unsqueeze(1)
             else:
-                torch.sign(x[block], out=out[block]).mul_(pull)
-        return _restored(out, features, feature_dim, last), None, None, None, None, None
+                own *= factor.index_select(0, index)
+        for block in _blocks(x, grad.shape[1] if nonnegative else None):
+            value, found = x[block], out[block]
+            if soft:
+                with full_precision(grad):
+                    pull = index[block].to(grad.dtype) @ grad
+            elif nonnegative and x.ndim == 2:
+                pull = torch.index_select(grad, 0, index[block], out=found)
+            else:
+                pull = grad.index_select(0, index[block])
+            pull *= own[block].unsqueeze(1)
+            if x.ndim == 3:
+                pull = pull.unsqueeze(1 if last else 2)
+            if signed:
+                found.copy_(pull.expand_as(found))
+            elif nonnegative:  # the gradient of a ReLU: one pass instead of two
+                _relu_gradient(pull.expand_as(value), value, 0, grad_input=found)
+            else:
+                torch.sign(value, out=found).mul_(pull)
+        return _restored(out, features, feature_dim, last), None, None, None, None, None, None
 
 
 def _canonical(features: Tensor, feature_dim: int) -> tuple[Tensor, bool]:
@@ -263,26 +286,30 @@ class _PurityTerms(Function):
             P = every[block] * inverse
             torch.sum(P, 1, out=mass[block])
             purity.addmv_(P.mul_(P).T, ones[block])
-        if renyi:
-            slope = (purity.reciprocal() * (-2 / math.log(num_classes))).masked_fill_(purity == 0, 0.0)
-        else:
-            slope = torch.full_like(purity, -2.0)
         total = mass.sum()
+        least = num_classes * eps
+        normaliser = total.clamp_min(least)
+        excess = t / (mass + eps) * normaliser  # t / q
+        kl = torch.xlogy(t, excess).sum()
         # q's normaliser has a gradient, unless all features are dead
-        pull = torch.where(total > num_classes * eps, t.sum() / total, 0.0) - t / (mass + eps)
-        mean_pull = inverse * (pull @ every)
+        pull = ((total > least) * t.sum() - excess) / normaliser
+        mean_pull = (pull @ every).mul_(inverse)
         if rows is not None:
             pull = pull[rows.clamp_max(num_classes - 1)]
-        slope /= M.shape[1]
+        faded = purity == 0  # dead, or as good as dead beside others under damping
+        slope = torch.full_like(sums, -2 / sums.numel())
+        if renyi:
+            slope /= purity * math.log(num_classes)
+        slope.masked_fill_(faded, 0.0)
         # of a dead feature the square of the reciprocal may overflow, and its class means are 0
-        scale = (slope * inverse * inverse).masked_fill_(sums == 0, 0.0)
-        ctx.save_for_backward(M, t, rows, inverse, slope * purity, scale, pull, mean_pull)
+        scale = (slope * inverse).mul_(inverse).masked_fill_(faded, 0.0)
+        ctx.save_for_backward(M, t, rows, inverse, slope.mul_(purity), scale, pull, mean_pull)
         ctx.settings = settings
         ctx.within = within  # a memory that the next batch may change; the gradient needs nothing of it
-        dead = (sums == 0).to(sums.dtype).mean()
-        ctx.mark_non_differentiable(dead)
+        dead_share = (sums == 0).to(sums.dtype).mean()
+        ctx.mark_non_differentiable(dead_share)
         impurity = (impurities.renyi_of_purity(purity, num_classes) if renyi else 1 - purity).mean()
-        return impurity, divergence(mass, t, num_classes, eps), dead
+        return impurity, kl, dead_share
 
     @staticmethod
     def backward(ctx: Any, impurity_grad: Tensor, kl_grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:

@@ -50,9 +50,9 @@ def mean(values: list[Tensor]) -> Tensor:
 
 
 def named_parts(layers: list[Layer], parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """The means of the parts over the layers by name, and each layer's under `<key>/<name>`, detached."""
-    named = {name: mean([part[name] for part in parts]).detach() for name in parts[0]}
+    """The means of the parts over the layers by name, and each layer's under `<key>/<name>`."""
+    named = {name: mean([part[name] for part in parts]) for name in parts[0]}
     for layer, part in zip(layers, parts, strict=True):
         if layer.key:
-            named.update({f"{layer.key}/{name}": value.detach() for name, value in part.items()})
+            named.update({f"{layer.key}/{name}": value for name, value in part.items()})
     return named

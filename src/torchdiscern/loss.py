@@ -259,13 +259,15 @@ class DiscriminabilityLoss(nn.Module):
             self._warn_of_silence([layer for layer, _, _ in layers])
 
         means = self._means([layer for layer, _, _ in layers], target, weight, mask, shared)
+        strength = self._strength()
         parts, losses = [], []
         for index, (batch, w, v) in enumerate(zip(means, impurity_weights, kl_weights, strict=True)):
             found = self._terms(index, batch)
-            strength = self._strength(found.impurity.dtype)
-            losses.append(strength * w * found.impurity + strength * v * found.coverage_divergence)
-            part = dict(zip(Terms._fields, found, strict=True))
-            part["impurity_weight"], part["kl_weight"] = strength * w, strength * v
+            loss = w * found.impurity + v * found.coverage_divergence
+            losses.append(loss if strength is None else loss * strength.to(loss.dtype))
+            part = {name: value.detach() for name, value in zip(Terms._fields, found, strict=True)}
+            for name, in_full in (("impurity_weight", w), ("kl_weight", v)):
+                part[name] = loss.new_full((), in_full) if strength is None else strength * in_full
             parts.append(part)
         loss = mean(losses)
         self.parts = {"loss": loss.detach()}
@@ -297,9 +299,12 @@ class DiscriminabilityLoss(nn.Module):
             shown["sync"] = False
         return ", ".join(f"{name}={value!r}" for name, value in shown.items())
 
-    def _strength(self, dtype: torch.dtype) -> Tensor:
+    def _strength(self) -> Tensor | None:
+        """The part of the weights that is in force; None where that is all of them, always."""
+        if self.start_epoch == 1 and self.ramp_epochs == 0:
+            return None
         # a tensor computed from a buffer, so that a new epoch compiles nothing anew
-        return ((self.epoch - self.start_epoch + 1).to(dtype) / (self.ramp_epochs + 1)).clamp(0, 1)
+        return ((self.epoch - self.start_epoch + 1) / (self.ramp_epochs + 1)).clamp(0, 1)
 
     def _classes(self, layer: int) -> int:
         """C of a layer: coarse where it has a map."""

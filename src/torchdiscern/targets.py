@@ -137,18 +137,13 @@ def _masked_activations(features: Tensor, mask: Tensor, feature_dim: int, signed
 
 def sums_of(rows: Rows) -> ClassSums:
     """Sums by class."""
-    return _summed(rows, _counts(rows), rows.weight)
+    return _summed(rows, _counts(rows))
 
 
 def means_of(rows: Rows, eps: float) -> ClassSums:
     """Means by class, `M[c,j] = S[c,j] / (n[c] + eps)`, in the place of the sums."""
     counts = _counts(rows)
-    share = (counts + eps).reciprocal()
-    if rows.row.ndim == 2:
-        return _summed(rows._replace(row=rows.row * share), counts, rows.weight)
-    share = torch.cat([share, share.new_zeros(1)]) if rows.ignoring else share
-    own = share[rows.row]
-    return _summed(rows, counts, own if rows.weight is None else own * rows.weight)
+    return _summed(rows, counts, (counts + eps).reciprocal())
 
 
 def every_class(found: ClassSums, num_classes: int) -> ClassSums:
@@ -171,12 +166,15 @@ def _counts(rows: Rows) -> Tensor:
     return counts[: rows.size]
 
 
-def _summed(rows: Rows, counts: Tensor, weight: Tensor | None) -> ClassSums:
+def _summed(rows: Rows, counts: Tensor, factor: Tensor | None = None) -> ClassSums:
+    if factor is not None and rows.ignoring:
+        factor = torch.cat([factor, factor.new_zeros(1)])
     sums = class_sums(
         rows.features,
         rows.row,
         rows.size + rows.ignoring,
-        weight,
+        rows.weight,
+        factor,
         feature_dim=rows.feature_dim,
         signed=rows.signed,
     )
