@@ -1,16 +1,16 @@
 """The loss against the plain formula and against moving the input's bytes: forward and backward, float32.
 
-    python benchmarks/loss.py [--allocator fresh] [--threads 2] [--rounds 5]
+python benchmarks/loss.py [--allocator fresh] [--threads 2] [--rounds 5]
 """
 
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
-from formula import Move, plain
-from timing import arguments, hold_allocator, in_turn, ratio, report, spread
 from torch import Tensor
 
+from formula import Move, plain
+from timing import arguments, both_ways, hold_allocator, in_turn, ratio, report, spread
 from torchdiscern import DiscriminabilityLoss
 
 CASES = [  # name, features, classes, whether they come from a ReLU
@@ -25,15 +25,6 @@ CASES = [  # name, features, classes, whether they come from a ReLU
     ("small", (64, 64), 10, True),
 ]
 PLAIN_UP_TO = 30_000  # classes: the plain formula makes a matrix of all of them by all features
-
-
-def backward(loss: Callable[[Tensor], Tensor], features: Tensor) -> Callable[[], object]:
-    def run() -> object:
-        x = features.detach().requires_grad_()
-        found = loss(x)
-        return torch.autograd.grad(found, x, None if found.ndim == 0 else features)
-
-    return run
 
 
 def on_the_device(criterion: DiscriminabilityLoss, features: Tensor, target: Tensor) -> dict[str, float]:
@@ -70,20 +61,22 @@ def main() -> None:
         target = torch.randint(classes, shape[:1], device=options.device)
         criterion = DiscriminabilityLoss(classes).to(options.device)
         arms = {
-            "ours": backward(lambda x, y=target, loss=criterion: loss(x, y), features),
-            "move": backward(Move.apply, features),
+            "ours": both_ways(partial(criterion, target=target), features),
+            "move": both_ways(Move.apply, features),
         }
         slow = classes > 10_000
         if classes <= PLAIN_UP_TO:
-            arms["plain"] = backward(lambda x, y=target, C=classes: plain(x, y, C), features)
+            arms["plain"] = both_ways(partial(plain, target=target, num_classes=classes), features)
         if name == "a million classes":  # beside a thousand, in the same rounds
             few = torch.randint(1000, shape[:1], device=options.device)
             thousand_loss = DiscriminabilityLoss(1000).to(options.device)
-            arms["a thousand"] = backward(lambda x, y=few, loss=thousand_loss: loss(x, y), features)
+            arms["a thousand"] = both_ways(partial(thousand_loss, target=few), features)
         times = in_turn(arms, options.rounds, options.device, *((1, 1) if slow and "plain" in arms else (3, 5)))
         result: dict[str, Any] = {"name": name, "shape": list(shape), "classes": classes}
         result["ms"] = {arm: spread(found).middle for arm, found in times.items()}
-        result["ratios"] = {f"{arm}/ours": ratio(found, times["ours"]) for arm, found in times.items() if arm != "ours"}
+        result["ratios"] = {
+            f"{arm}/ours": ratio(found, times["ours"]) for arm, found in times.items() if arm != "ours"
+        }
         result["ratios"]["ours/move"] = ratio(times["ours"], times["move"])
         against = str(result["ratios"].get("plain/ours", "-"))
         if name == "maps":
@@ -108,11 +101,15 @@ def main() -> None:
                 str(result["ratios"]["ours/move"]),
             ]
         )
-    title = f"The loss, forward and backward: {options.device}, threads {options.threads}, memory {options.allocator}"
+    title = (
+        f"The loss, forward and backward: {options.device}, threads {options.threads}, memory {options.allocator}"
+    )
     header = ["features", "classes", "plain, ms", "ours, ms", "plain/ours", "ours/moving bytes"]
     if options.device == "cuda":
         header += ["kernels", "replayed, ms"]
-        rows = [[*row, f"{r['kernels']:.0f}", f"{r['replay_ms']:.3f}"] for row, r in zip(rows, results, strict=True)]
+        rows = [
+            [*row, f"{r['kernels']:.0f}", f"{r['replay_ms']:.3f}"] for row, r in zip(rows, results, strict=True)
+        ]
     report(f"loss-{options.allocator}-{options.threads}", title, header, rows, results, options)
 
 

@@ -15,13 +15,14 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from rich.console import Console
 from rich.table import Table
+from torch import Tensor
 
 from torchdiscern import __version__
 from torchdiscern.lab.environment import hardware
@@ -66,6 +67,17 @@ def hold_allocator(state: str) -> None:
         os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | ALLOCATOR[state] | {STATE: state})
 
 
+def both_ways(loss: Callable[[Tensor], Tensor], features: Tensor) -> Callable[[], object]:
+    """A call that takes a loss of the features, or a copy of them, forward and backward."""
+
+    def run() -> object:
+        x = features.detach().requires_grad_()
+        found = loss(x)
+        return torch.autograd.grad(found, x, None if found.ndim == 0 else features)
+
+    return run
+
+
 def milliseconds(run: Callable[[], object], device: str, warm: int = 3, runs: int = 3) -> float:
     """The median of several runs, after several that do not count."""
     for _ in range(warm):
@@ -88,7 +100,7 @@ def milliseconds(run: Callable[[], object], device: str, warm: int = 3, runs: in
 
 
 def in_turn(
-    arms: dict[str, Callable[[], object]], rounds: int, device: str, warm: int = 3, runs: int = 3
+    arms: Mapping[str, Callable[[], object]], rounds: int, device: str, warm: int = 3, runs: int = 3
 ) -> dict[str, list[float]]:
     """Milliseconds of each arm in each round."""
     times: dict[str, list[float]] = {name: [] for name in arms}

@@ -106,8 +106,11 @@ class _ClassSums(Function):
         ctx.save_for_backward(features, index, weight, factor)
         ctx.settings = rows, feature_dim, signed, nonnegative and x.dtype == dtype
         sums = x.new_zeros(rows, features.shape[feature_dim], dtype=dtype)
-        for block in _blocks(x, sums.shape[1] if plain and x.dtype == dtype else None):
-            a = _block_activations(x[block], last, plain, dtype)
+        as_it_is = plain and x.dtype == dtype
+        step = _step(x, sums.shape[1] if as_it_is else x[:1].numel())
+        scratch = x.new_empty(x[:step].shape, dtype=dtype) if x.is_cpu and not as_it_is else None
+        for block in _blocks(x, step):
+            a = _block_activations(x[block], last, plain, dtype, scratch)
             if weight is not None:
                 a = a * weight[block].unsqueeze(1)
             if index.ndim == 2:
@@ -136,15 +139,16 @@ class _ClassSums(Function):
                 grad = grad * factor.unsqueeze(1)
             else:
                 own *= factor.index_select(0, index)
-        for block in _blocks(x, grad.shape[1] if nonnegative else None):
+        step = _step(x, grad.shape[1] if nonnegative else x[:1].numel())
+        scratch = None if nonnegative and x.ndim == 2 else grad.new_empty(x[:step].shape[0], grad.shape[1])
+        for block in _blocks(x, step):
             value, found = x[block], out[block]
+            pull = found if scratch is None else scratch[: value.shape[0]]
             if soft:
                 with full_precision(grad):
-                    pull = index[block].to(grad.dtype) @ grad
-            elif nonnegative and x.ndim == 2:
-                pull = torch.index_select(grad, 0, index[block], out=found)
+                    torch.mm(index[block].to(grad.dtype), grad, out=pull)
             else:
-                pull = grad.index_select(0, index[block])
+                torch.index_select(grad, 0, index[block], out=pull)
             pull *= own[block].unsqueeze(1)
             if x.ndim == 3:
                 pull = pull.unsqueeze(1 if last else 2)
@@ -174,16 +178,17 @@ def _restored(out: Tensor, features: Tensor, feature_dim: int, last: bool) -> Te
     return out.view(features.movedim(feature_dim, end).shape).movedim(end, feature_dim)
 
 
-def _blocks(x: Tensor, features: int | None = None) -> Iterator[slice]:
-    """Slices of samples of which the cache holds `features` numbers each, by default all that they have."""
-    size = x.shape[0]
-    numbers = x.numel() // max(1, size) if features is None else features
-    step = max(1, BLOCK // max(1, numbers)) if x.is_cpu else max(1, size)
-    for start in range(0, size, step):
+def _step(x: Tensor, numbers: int) -> int:
+    """The samples of which the cache holds so many numbers each; all of them where there is no such cache."""
+    return max(1, BLOCK // max(1, numbers) if x.is_cpu else x.shape[0])
+
+
+def _blocks(x: Tensor, step: int) -> Iterator[slice]:
+    for start in range(0, x.shape[0], step):
         yield slice(start, start + step)
 
 
-def _block_activations(x: Tensor, last: bool, plain: bool, dtype: torch.dtype) -> Tensor:
+def _block_activations(x: Tensor, last: bool, plain: bool, dtype: torch.dtype, scratch: Tensor | None) -> Tensor:
     """The activations of a block of samples, `plain` if the absolute value changes nothing or is not wanted."""
     axis = 1 if last else 2
     if x.ndim == 3 and not x.is_cpu:
@@ -191,7 +196,13 @@ def _block_activations(x: Tensor, last: bool, plain: bool, dtype: torch.dtype) -
             return x.mean(axis, dtype=dtype)
         total: Tensor = torch.linalg.vector_norm(x, 1, axis, dtype=dtype)
         return total / x.shape[axis]
-    x = x.to(dtype) if plain else x.to(dtype).abs()
+    if scratch is None:
+        x = (x if plain else x.abs()).to(dtype)
+    elif x.dtype == dtype:
+        x = torch.abs(x, out=scratch[: x.shape[0]])
+    else:
+        x = scratch[: x.shape[0]].copy_(x)
+        x = x if plain else x.abs_()
     if x.ndim == 2:
         return x
     if last:
@@ -282,8 +293,10 @@ class _PurityTerms(Function):
         inverse = damped(sums, damping, eps).reciprocal_()
         mass, purity = every.new_empty(every.shape[0]), torch.zeros_like(sums)
         ones = torch.ones_like(mass)
-        for block in _blocks(every):
-            P = every[block] * inverse
+        step = _step(every, every.shape[1])
+        scratch = torch.empty_like(every[:step])
+        for block in _blocks(every, step):
+            P = torch.mul(every[block], inverse, out=scratch[: ones[block].shape[0]])
             torch.sum(P, 1, out=mass[block])
             purity.addmv_(P.mul_(P).T, ones[block])
         total = mass.sum()
@@ -323,7 +336,7 @@ class _PurityTerms(Function):
         offset = -inverse * (mean_slope * impurity_grad + mean_pull * kl_grad)
         scale, pull = scale * impurity_grad, pull * kl_grad
         gradient = torch.empty_like(M)
-        for block in _blocks(M):
+        for block in _blocks(M, _step(M, M.shape[1])):
             torch.addcmul(offset, M[block], scale, out=gradient[block])
             gradient[block].addr_(pull[block], inverse)
         return gradient, None, None, None, None

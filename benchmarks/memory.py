@@ -1,0 +1,94 @@
+"""Peak memory of the loss, forward and backward, beyond its input: a run of each in a profiler that hears every tensor.
+
+    python benchmarks/memory.py
+
+`k` is the number of rows that the loss keeps, the smaller of samples and classes; the gradient of the input has to
+be made by any loss, so the last column counts what is taken beyond it, in class means (`k x D` numbers).
+"""
+
+import json
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_metric_learning import losses
+from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
+
+from formula import CentreLoss, plain
+from timing import arguments, both_ways, report
+from torchdiscern import DiscriminabilityLoss
+
+CASES = [
+    ((200, 2048, 4, 4), 100),
+    ((200, 2048), 100),
+    ((1024, 1024), 1000),
+    ((1024, 1024), 21_841),
+    ((64, 512), 1_000_000),
+]
+PLAIN_UP_TO = 30_000
+
+
+def peak_bytes(run: Callable[[], object], device: str) -> int:
+    """The most memory held at once while it runs, above what was held before."""
+    run()
+    if device == "cuda":
+        torch.cuda.synchronize()
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        run()
+        torch.cuda.synchronize()
+        return torch.cuda.max_memory_allocated() - before
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
+        run()
+    with tempfile.TemporaryDirectory() as folder:
+        trace = Path(folder) / "trace.json"
+        seen.export_chrome_trace(str(trace))
+        events = json.loads(trace.read_text())["traceEvents"]
+    changes = [event for event in events if event.get("name") == "[memory]"]
+    changes.sort(key=lambda event: float(event["ts"]))
+    held = most = 0
+    for change in changes:
+        held += int(change["args"]["Bytes"])
+        most = max(most, held)
+    return most
+
+
+def main() -> None:
+    options = arguments(__doc__, 1)
+    results: list[dict[str, Any]] = []
+    rows = []
+    for shape, classes in CASES:
+        features = torch.randn(shape, device=options.device).relu()
+        target = torch.randint(classes, shape[:1], device=options.device)
+        arms: dict[str, Callable[[Tensor], Tensor]] = {
+            "ours": partial(DiscriminabilityLoss(classes).to(options.device), target=target)
+        }
+        if classes <= PLAIN_UP_TO:
+            arms["plain formula"] = partial(plain, target=target, num_classes=classes)
+        if len(shape) == 2 and classes == 100:
+            arms["SupCon"] = partial(losses.SupConLoss(), labels=target)
+            arms["ArcFace"] = partial(losses.ArcFaceLoss(classes, shape[1]).to(options.device), labels=target)
+            arms["centre"] = partial(CentreLoss(classes, shape[1]).to(options.device), target=target)
+        means = 4 * min(shape[0], classes) * shape[1]
+        for name, loss in arms.items():
+            beyond = peak_bytes(both_ways(loss, features), options.device) - features.nbytes
+            result = {
+                "loss": name,
+                "shape": list(shape),
+                "classes": classes,
+                "beyond_gradient": beyond,
+                "kD": means,
+            }
+            results.append(result)
+            rows.append([str(list(shape)), f"{classes:,}", name, f"{beyond / 1e6:.1f}", f"{beyond / means:.2f}"])
+    title = f"Peak memory beyond the input and its gradient, forward and backward: {options.device}"
+    header = ["features", "classes", "loss", "MB", "class means (k x D)"]
+    report("memory", title, header, rows, results, options)
+
+
+if __name__ == "__main__":
+    main()
