@@ -6,6 +6,7 @@ One of the three changes, the others stay. Exponents are slopes of straight line
 upper half of the points (below, the time is Python's), with 95% intervals; 0 is no growth, 1 grows in proportion.
 """
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +42,9 @@ def main() -> None:
             target = torch.randint(C, (B,), device=options.device)
             criterion = DiscriminabilityLoss(C).to(options.device)
             size = {"classes": C, "features": D, "samples": B}[quantity]
-            calls = {"ours": both_ways(lambda x, loss=criterion, y=target: loss(x, y), features)}
+            calls = {"ours": both_ways(partial(criterion, target=target), features)}
             if C <= PLAIN_UP_TO:
-                calls["plain formula"] = both_ways(lambda x, y=target, C=C: plain(x, y, C), features)
+                calls["plain formula"] = both_ways(partial(plain, target=target, num_classes=C), features)
             for loss, times in in_turn(calls, options.rounds, options.device).items():
                 found[loss][size] = spread(times).middle
         for loss, ms in found.items():

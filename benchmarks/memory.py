@@ -1,9 +1,9 @@
-"""Peak memory of the loss, forward and backward, beyond its input: a run of each in a profiler that hears every tensor.
+"""Peak memory of the loss, forward and backward, as a profiler that hears of every tensor adds it up.
 
     python benchmarks/memory.py
 
-`k` is the number of rows that the loss keeps, the smaller of samples and classes; the gradient of the input has to
-be made by any loss, so the last column counts what is taken beyond it, in class means (`k x D` numbers).
+Input and gradient are there with any loss; the table counts what is taken beyond them, in MB and in class means,
+`k x D` numbers, `k` being the smaller of samples and classes.
 """
 
 import json
@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from formula import CentreLoss, plain
-from timing import arguments, both_ways, report
+from timing import arguments, both_ways, hold_allocator, report
 from torchdiscern import DiscriminabilityLoss
 
 CASES = [
@@ -59,6 +59,7 @@ def peak_bytes(run: Callable[[], object], device: str) -> int:
 
 def main() -> None:
     options = arguments(__doc__, 1)
+    hold_allocator("kept")
     results: list[dict[str, Any]] = []
     rows = []
     for shape, classes in CASES:
@@ -80,8 +81,8 @@ def main() -> None:
                 "loss": name,
                 "shape": list(shape),
                 "classes": classes,
-                "beyond_gradient": beyond,
-                "kD": means,
+                "bytes": beyond,
+                "class_means_bytes": means,
             }
             results.append(result)
             rows.append([str(list(shape)), f"{classes:,}", name, f"{beyond / 1e6:.1f}", f"{beyond / means:.2f}"])

@@ -32,6 +32,7 @@ ALLOCATOR = {
     "kept": {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40), "MALLOC_TOP_PAD_": str(2**28)},
     "fresh": {"MALLOC_MMAP_THRESHOLD_": str(2**17)},
 }
+QUIET = {"KINETO_LOG_LEVEL": "99"}  # the profiler's notes on itself
 STATE = "TORCHDISCERN_BENCH_ALLOCATOR"
 
 
@@ -64,7 +65,8 @@ def arguments(what: str, rounds: int, **more: dict[str, Any]) -> argparse.Namesp
 def hold_allocator(state: str) -> None:
     """Starts this program anew with the allocator in the state, unless it is."""
     if os.environ.get(STATE) != state and platform.system() == "Linux":
-        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | ALLOCATOR[state] | {STATE: state})
+        wanted = ALLOCATOR[state] | QUIET | {STATE: state}
+        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | wanted)
 
 
 def both_ways(loss: Callable[[Tensor], Tensor], features: Tensor) -> Callable[[], object]:
