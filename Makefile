@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long check bench docs build clean
+.PHONY: help setup demo test test-long check bench publish docs build clean
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -31,10 +31,23 @@ check: setup ## lint, format, types, direction of imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-bench: setup ## measure: time to import, the loss against the plain formula, features that die
+BENCH ?= runs/bench
+
+bench: setup ## measure what the loss costs, in ten minutes; BENCH=DIR takes another folder than runs/bench
 	$(BIN)/python benchmarks/import_time.py
-	$(BIN)/python benchmarks/loss.py
-	$(BIN)/python benchmarks/dead_features.py
+	$(BIN)/python benchmarks/loss.py --out $(BENCH)
+	$(BIN)/python benchmarks/loss.py --out $(BENCH) --allocator fresh
+	$(BIN)/python benchmarks/loss.py --out $(BENCH) --threads 2
+	$(BIN)/python benchmarks/rivals.py --out $(BENCH)
+	$(BIN)/python benchmarks/rivals.py --out $(BENCH) --threads 2
+	$(BIN)/python benchmarks/memory.py --out $(BENCH)
+	$(BIN)/python benchmarks/growth.py --out $(BENCH) --plot $(BENCH)/growth.svg
+	$(BIN)/python benchmarks/step.py --out $(BENCH)
+	$(BIN)/python benchmarks/step.py --out $(BENCH) --threads 2 --rounds 5
+	$(BIN)/python benchmarks/batches.py --out $(BENCH) --plot $(BENCH)/batches.svg
+
+publish: setup ## write the numbers of results/bench into the pages
+	$(BIN)/python benchmarks/publish.py
 
 docs: setup ## build the documentation into site/
 	$(BIN)/zensical build --clean --strict

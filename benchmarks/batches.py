@@ -3,7 +3,7 @@
     TORCHDISCERN_DATA=.data python benchmarks/batches.py [--rounds 5] [--plot docs/images/batches.svg]
 
 Features: the 1,280 pooled ones of an EfficientNet-Lite0 trained on ImageNet, of the 8,677 images of Caltech-101
-(101 classes) at 112 pixels; they are computed once and kept beside the results. `P` of all images is the truth.
+(101 classes) at 112 pixels; they are computed once and kept in `runs/bench`. `P` of all images is the truth.
 A batch is drawn at random; memory is looked at after one epoch of such batches. Bias and deviation over draws are
 lengths of a feature's distribution over the classes (0 to 1.4), root mean square over features; what the
 deviation of the mean of so many draws adds to the bias is taken off. The features stand still, as those of a
@@ -30,7 +30,7 @@ from torchdiscern.targets import ClassSums, every_class, means_of, rows_of
 
 SIZES = [16, 32, 64, 128, 256, 512, 1024, 2048]
 MEMORIES = [0.0, 0.9, 0.99]
-DRAWS = 20
+DRAWS = 10
 EPS = 1e-10
 
 
@@ -104,7 +104,7 @@ def main() -> None:
     if "TORCHDISCERN_DATA" not in os.environ or not folder.is_dir():
         print("batches.py is left out: TORCHDISCERN_DATA names no folder with caltech101/101_ObjectCategories.")
         return
-    features, labels = features_of(folder.resolve(), options.out, options.device)
+    features, labels = features_of(folder.resolve(), Path("runs/bench"), options.device)
     classes = int(labels.max()) + 1
     truth = renyi(distribution_of_means(means_in(features, labels, classes).sums.double())).mean().item()
     results: list[dict[str, Any]] = []
@@ -143,6 +143,7 @@ def draw(results: list[dict[str, Any]], truth: float, path: Path) -> None:
         if name == "impurity":
             axis.axhline(truth, color="black", linestyle=":", label="all images")
         axis.set_xscale("log", base=2)
+        axis.set_xticks(SIZES, [str(size) for size in SIZES], fontsize=8)
         axis.set_ylim(bottom=0)
         axis.set_xlabel("batch size (101 classes)")
         axis.set_title(title, fontsize=10)

@@ -323,6 +323,16 @@ def test_forward_and_merging_leave_the_head_as_it_is() -> None:
     same((metric.kept, metric.bias), (fresh.kept, fresh.bias))
 
 
+@pytest.mark.parametrize("as_state", [False, True])
+def test_samples_of_another_head_are_not_merged(as_state: bool) -> None:
+    means, weight, bias = linear()
+    other = fed(KFeatureAccuracy(means, -weight, bias, k=2), batches())
+    metric = fed(MAKERS["k"](), batches())
+    with pytest.raises(ValueError, match=r"^incoming_state: .*; merge metrics that were made with the same arg"):
+        metric.merge_state(other.metric_state if as_state else other)
+    same(metric.compute(), fed(MAKERS["k"](), batches()).compute())
+
+
 def test_impurity_of_each_feature() -> None:
     of = batches()
     P = functional.class_distribution(*whole(of), C)

@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torchmetrics import Metric
 
 from torchdiscern import checks, functional, inputs
 from torchdiscern.metrics.streamed import Streamed
@@ -95,6 +96,21 @@ class KFeatureAccuracy(Streamed):
         logits = a.to(dtype) @ self.kept.to(dtype).T + self.bias
         self.correct = self.correct + (logits.argmax(1) == target.long()).sum()
         self.total = self.total + target.shape[0]
+
+    def merge_state(self, incoming_state: dict[str, Any] | Metric) -> None:
+        """Adds the samples of another metric of the same head and k, or of its `metric_state`.
+
+        Raises:
+            ValueError: the other's were different, so that their samples do not add up to one accuracy.
+        """
+        state = incoming_state.metric_state if isinstance(incoming_state, Metric) else incoming_state
+        for own, other in ((self.kept, state["kept"]), (self.bias, state["bias"])):
+            if own.shape != other.shape or not torch.equal(own, other.to(own.device)):
+                raise ValueError(
+                    "incoming_state: got the samples of another linear layer, other class means or another k, "
+                    "expected the same in both; merge metrics that were made with the same arguments."
+                )
+        super().merge_state(incoming_state)
 
     def compute(self) -> Tensor:
         """The share of samples whose largest logit is their class's, a scalar."""

@@ -1,0 +1,115 @@
+"""Writes what the benchmarks measured into the documentation, between marks in its pages.
+
+    python benchmarks/publish.py [--results results/bench] [--check]
+    python benchmarks/publish.py --compare runs/a runs/b runs/c
+
+`<!-- begin NAME -->` to `<!-- end NAME -->` holds the table of `NAME.json`, or one of the sentences below. With
+`--check` nothing is written, and the exit status is 1 if a page differs. With `--compare` the medians of every
+ratio are printed, a column for each folder.
+"""
+
+import argparse
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+PAGES = ["README.md", "docs/cost.md", "docs/scale.md"]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--results", type=Path, default=Path("results/bench"))
+    parser.add_argument("--check", action="store_true")
+    parser.add_argument("--compare", type=Path, nargs="+", default=[])
+    options = parser.parse_args()
+    if options.compare:
+        compare(options.compare)
+        return 0
+    stale = []
+    for name in PAGES:
+        page = Path(name)
+        before = page.read_text()
+        after = re.sub(
+            r"(<!-- begin (\S+) -->).*?(<!-- end \2 -->)",
+            lambda found: found[1] + content(options.results, found[2]) + found[3],
+            before,
+            flags=re.DOTALL,
+        )
+        if after != before:
+            stale.append(name)
+            if not options.check:
+                page.write_text(after)
+    if options.check and stale:
+        print(f"{', '.join(stale)}: not what the results say; run python benchmarks/publish.py.")
+        return 1
+    return 0
+
+
+def content(results: Path, name: str) -> str:
+    if name in SENTENCES:
+        return SENTENCES[name](results)
+    found = read(results, name)
+    header, *rows = found["table"]
+    lines = [header, ["---"] * len(header), *rows]
+    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    about = found["about"]
+    machine = f"torch {about['torch']}, {about['hardware']['processor']}, {about['date']}"
+    return f"\n\n{table}\n\n*{found['title']}; medians (quartiles); {machine}; `{about['command']}`*\n\n"
+
+
+def read(results: Path, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((results / f"{name}.json").read_text())
+    return found
+
+
+def case(found: dict[str, Any], **wanted: object) -> dict[str, Any]:
+    """The result with these values."""
+    fitting = (one for one in found["results"] if all(one[key] == value for key, value in wanted.items()))
+    return next(fitting)
+
+
+def step_sentence(results: Path) -> str:
+    found = case(read(results, "step-1"), model="ResNet-18")
+    low, middle, high = found["ratios"]["pooled tap/without"]
+    alone, whole = found["ms"]["pooled tap, the loss alone"], found["ms"]["without"]
+    return (
+        f"a training step of ResNet-18 (batch {found['batch']}, 32x32, one CPU thread) took {middle:.3f} times "
+        f"({low:.3f} to {high:.3f}) the step without the loss: {alone:.1f} of {whole:,.0f} ms"
+    )
+
+
+def classes_sentence(results: Path) -> str:
+    found = case(read(results, "loss-kept-1"), name="a million classes")
+    low, middle, high = found["ratios"]["ours/a thousand"]
+    return f"a million classes cost {middle:.2f} times ({low:.2f} to {high:.2f}) what a thousand do"
+
+
+def rivals_sentence(results: Path) -> str:
+    ratios = case(read(results, "rivals-1"), shape=[200, 2048])["ratios"]
+    named = [f"{name} {ratios[f'{name}/ours'][1]:.1f}" for name in ("SupCon", "ArcFace", "triplet", "centre")]
+    return f"on 200 samples of 2,048 features other losses took, in times of ours: {', '.join(named)}"
+
+
+SENTENCES = {"step": step_sentence, "classes": classes_sentence, "rivals": rivals_sentence}
+
+
+def compare(folders: list[Path]) -> None:
+    table = Table("benchmark", "case", "ratio", *(str(folder) for folder in folders))
+    for file in sorted(folders[0].glob("*.json")):
+        for index, first in enumerate(read(folders[0], file.stem)["results"]):
+            about = " ".join(
+                str(value) for key, value in first.items() if key in ("name", "model", "shape", "over")
+            )
+            for ratio in first.get("ratios", {}):
+                medians = [read(folder, file.stem)["results"][index]["ratios"][ratio][1] for folder in folders]
+                table.add_row(file.stem, about, ratio, *(f"{median:.3g}" for median in medians))
+    Console(width=140).print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

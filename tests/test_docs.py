@@ -1,0 +1,31 @@
+"""Measured numbers in the pages are those of the results, written by the command and never by hand."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def publish(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "benchmarks" / "publish.py"), *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+
+
+def test_pages_say_what_the_results_say() -> None:
+    assert publish(ROOT, "--check").returncode == 0
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/cost.md", "docs/scale.md"])
+def test_a_number_changed_by_hand_is_seen_and_written_back(page: str, tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    for name in ("README.md", "docs/cost.md", "docs/scale.md"):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    (tmp_path / "results").symlink_to(ROOT / "results")
+    whole = (tmp_path / page).read_text()
+    (tmp_path / page).write_text(whole.replace(" -->", " -->0", 1))
+    assert page in publish(tmp_path, "--check").stdout
+    assert publish(tmp_path).returncode == 0
+    assert (tmp_path / page).read_text() == whole
