@@ -1,6 +1,6 @@
 """A whole training step with and without the loss: forward, backward, optimizer, in turn in one process.
 
-    python benchmarks/step.py [--threads 2] [--rounds 7] [--batch 128]
+    python benchmarks/step.py [--threads 2] [--rounds 11] [--batch 128]
 
 ResNet-18 with the stem of the paper's CIFAR networks (3x3, no pooling) and a small vision transformer (8 blocks
 of width 192 on 4x4 patches), both on images of 32x32 and 100 classes. The map tap reads the last stage's output,
@@ -66,7 +66,7 @@ def step(
 
 
 def main() -> None:
-    options = arguments(__doc__, 7, batch={"type": int, "default": 128, "help": "images a step"})
+    options = arguments(__doc__, 11, batch={"type": int, "default": 128, "help": "images a step"})
     device = options.device
     images = torch.rand(options.batch, 3, 32, 32, device=device).contiguous(memory_format=torch.channels_last)
     target = torch.randint(CLASSES, (options.batch,), device=device)

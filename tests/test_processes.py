@@ -36,8 +36,9 @@ def _start(rank: int, work: Callable[..., None], world: int, file: str, argument
     timeout = timedelta(seconds=5 if work in (_one_fails, _one_exits) else 30)
     dist.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=world, timeout=timeout)
     work(rank, world, *arguments)
-    dist.destroy_process_group()
-    # all is checked; what follows is the interpreter's end, in which torch's threads sometimes abort after FSDP2
+    dist.barrier()
+    # all is checked everywhere; what would follow is torch's: destroying the group, in which torch 2.6 sometimes
+    # waits for ever, and the interpreter's end, in which its threads sometimes abort after FSDP2
     os._exit(0)
 
 
