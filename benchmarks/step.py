@@ -1,11 +1,12 @@
 """A whole training step with and without the loss: forward, backward, optimizer, in turn in one process.
 
-    python benchmarks/step.py [--threads 2] [--rounds 11] [--batch 128]
+    python benchmarks/step.py [--threads 2] [--rounds 9] [--batch 128]
 
 ResNet-18 with the stem of the paper's CIFAR networks (3x3, no pooling) and a small vision transformer (8 blocks
-of width 192 on 4x4 patches), both on images of 32x32 and 100 classes. The map tap reads the last stage's output,
-the pooled tap its mean over all positions. Each arm has its tap attached during its own steps alone. The last
-column is the time of the loss alone, forward and backward on such features, as a share of the step without it.
+of width 192 on 4x4 patches), both on images of 32x32 and 100 classes. Tapped are ResNet-18's own pooling layer; the
+last stage's output, pooled by the tap; and that output as a map. A second arm without the loss says how much two
+equal arms differ. Each tap is attached during its own steps alone. The last column is what the loss adds, measured
+by itself: forward and backward, with the pooling where the tap pools, on features of that shape.
 """
 
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from torchvision.models import VisionTransformer, resnet18
 
 from timing import arguments, both_ways, in_turn, ratio, report, spread
 from torchdiscern import DiscriminabilityLoss, FeatureTap
+from torchdiscern.functional import activation
 
 CLASSES = 100
 WITHOUT = "without"
@@ -43,9 +45,13 @@ class Network(NamedTuple):
     build: Callable[[], nn.Module]
     layer: str
     feature_dim: int
+    pooling: str | None
 
 
-NETWORKS = [Network("ResNet-18", residual, "layer4", 1), Network("small ViT", transformer, "encoder.ln", -1)]
+NETWORKS = [
+    Network("ResNet-18", residual, "layer4", 1, "avgpool"),
+    Network("small ViT", transformer, "encoder.ln", -1, None),
+]
 
 
 class Term(NamedTuple):
@@ -65,47 +71,64 @@ def step(
     return optimizer.step()
 
 
+def alone(
+    model: nn.Module, images: Tensor, target: Tensor, term: Term, device: str, layer: str, axis: int
+) -> float:
+    """Milliseconds of the loss, and of the pooling if its tap does that, forward and backward."""
+    with FeatureTap(model, layer) as whole, term.tap:
+        model(images)
+        (tapped,) = term.tap.features.values()
+        features = whole.features[layer].detach() if term.tap.pool else tapped.detach()
+
+    def loss(x: Tensor) -> Tensor:
+        return term.loss(activation(x, feature_dim=axis, signed=True) if term.tap.pool else x, target)
+
+    return spread(in_turn({"": both_ways(loss, features)}, 5, device)[""]).middle
+
+
 def main() -> None:
-    options = arguments(__doc__, 11, batch={"type": int, "default": 128, "help": "images a step"})
+    options = arguments(__doc__, 9, batch={"type": int, "default": 128, "help": "images a step"})
     device = options.device
     images = torch.rand(options.batch, 3, 32, 32, device=device).contiguous(memory_format=torch.channels_last)
     target = torch.randint(CLASSES, (options.batch,), device=device)
     results: list[dict[str, Any]] = []
     rows = []
-    for name, build, layer, axis in NETWORKS:
-        model = build().to(device)
+    for network in NETWORKS:
+        model = network.build().to(device)
         model = model.to(memory_format=torch.channels_last)
         optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
-        terms = {
-            "pooled tap": Term(
-                FeatureTap(model, layer, pool=True, feature_dim=axis), DiscriminabilityLoss(CLASSES).to(device)
-            ),
-            "map tap": Term(
-                FeatureTap(model, layer, feature_dim=axis),
-                DiscriminabilityLoss(CLASSES, feature_dim=axis).to(device),
-            ),
-        }
-        arms = {WITHOUT: partial(step, model, optimizer, images, target)}
+        layer, axis = network.layer, network.feature_dim
+        of_vectors = DiscriminabilityLoss(CLASSES).to(device)
+        of_maps = DiscriminabilityLoss(CLASSES, feature_dim=axis).to(device)
+        pooling = FeatureTap(model, layer, pool=True, feature_dim=axis)
+        terms = {"map": Term(FeatureTap(model, layer), of_maps), "pooled by the tap": Term(pooling, of_vectors)}
+        if network.pooling:
+            terms["pooling layer"] = Term(FeatureTap(model, network.pooling), of_vectors)
+        arms = {arm: partial(step, model, optimizer, images, target) for arm in (WITHOUT, f"{WITHOUT}, again")}
         arms |= {arm: partial(step, model, optimizer, images, target, term) for arm, term in terms.items()}
         in_turn(arms, 1, device, 0, 1)
         times = in_turn(arms, options.rounds, device, 0, 1)
         without = spread(times[WITHOUT]).middle
-        rows.append([name, WITHOUT, f"{without:.0f}", "1", "-"])
-        result: dict[str, Any] = {"model": name, "batch": options.batch, "ms": {WITHOUT: without}, "ratios": {}}
-        for arm, term in terms.items():
-            with term.tap:
-                model(images)
-                features = term.tap.features[layer].detach()
-            alone = in_turn({arm: both_ways(partial(term.loss, target=target), features)}, 5, device)
-            alone_ms = result["ms"][f"{arm}, the loss alone"] = spread(alone[arm]).middle
-            middle = result["ms"][arm] = spread(times[arm]).middle
-            compared = result["ratios"][f"{arm}/{WITHOUT}"] = ratio(times[arm], times[WITHOUT])
-            rows.append(
-                [name, arm, f"{middle:.0f}", str(compared), f"{alone_ms:.2f} ms, {alone_ms / without:.2%}"]
-            )
+        result: dict[str, Any] = {
+            "model": network.name,
+            "batch": options.batch,
+            "ms": {},
+            "ratios": {},
+            "alone": {},
+        }
+        for arm, found in times.items():
+            result["ms"][arm] = spread(found).middle
+            row = [network.name, arm, f"{spread(found).middle:.0f}", "1", "-"]
+            if arm != WITHOUT:
+                row[3] = str(ratio(found, times[WITHOUT]))
+                result["ratios"][f"{arm}/{WITHOUT}"] = ratio(found, times[WITHOUT])
+            if arm in terms:
+                extra = result["alone"][arm] = alone(model, images, target, terms[arm], device, layer, axis)
+                row[4] = f"{extra:.2f} ms, {extra / without:.2%}"
+            rows.append(row)
         results.append(result)
     title = f"A training step, batch {options.batch}, 32x32: {device}, threads {options.threads}"
-    header = ["network", "loss", "step, ms", "step/step without", "the loss alone"]
+    header = ["network", "loss", "step, ms", "step/step without", "what the loss adds"]
     report(f"step-{options.threads}", title, header, rows, results, options)
 
 

@@ -52,7 +52,9 @@ def arguments(what: str, rounds: int, **more: dict[str, Any]) -> argparse.Namesp
     parser = argparse.ArgumentParser(description=what, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=rounds, help=f"{rounds} unless given")
     parser.add_argument("--threads", type=int, default=1, help="of the CPU; 1 unless given")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument(
+        "--device", choices=["cpu", "cuda"], default="cuda" if torch.cuda.is_available() else "cpu"
+    )
     parser.add_argument("--out", type=Path, default=Path("runs/bench"), help="folder for the JSON")
     for name, settings in more.items():
         parser.add_argument(f"--{name}", **settings)
@@ -107,8 +109,9 @@ def in_turn(
     """Milliseconds of each arm in each round."""
     times: dict[str, list[float]] = {name: [] for name in arms}
     for number in range(rounds):
-        order = list(arms)[:: 1 if number % 2 == 0 else -1]
-        for name in order:
+        order = list(arms)
+        first = number % len(order)
+        for name in order[first:] + order[:first]:
             times[name].append(milliseconds(arms[name], device, warm, runs))
     return times
 

@@ -145,6 +145,12 @@ BAD_INPUTS: list[tuple[str, Callable[[], object], type[Exception], str]] = [
     ("damping negative", call(damping=-0.1), ValueError, r"damping.*-0\.1"),
     ("damping a softmax", call(damping=0.1, impurity="entropy"), ValueError, "damping.*'entropy'"),
     ("eps zero", call(eps=0), ValueError, "eps.*above 0"),
+    (
+        "eps that has no reciprocal",
+        call(eps=1e-39),
+        ValueError,
+        "eps: got 1e-39.*at least 1.2e-38",
+    ),
     ("start epoch zero", call(start_epoch=0), ValueError, "start_epoch.*counted from 1"),
     ("start epoch a float", call(start_epoch=1.5), TypeError, r"start_epoch.*1\.5"),
     ("ramp negative", call(ramp_epochs=-1), ValueError, "ramp_epochs.*-1"),

@@ -83,6 +83,31 @@ def test_autocast_takes_nothing_from_the_gradient(soft: bool, compiled: bool) ->
     torch.testing.assert_close(one.grad, other.grad, rtol=1e-4, atol=1e-9)
 
 
+@pytest.mark.parametrize("damping", [0.0, 0.1])
+@pytest.mark.parametrize("size", [1e-10, 1e-15, 1e-18, 1e-20, 1e-21, 3e-22, 1e-25, 1e-30, 1e-38])
+@pytest.mark.parametrize("form", ["closed", "functional"])
+def test_a_feature_that_is_nearly_dead_spoils_no_gradient(damping: float, size: float, form: str) -> None:
+    x, y = torch.rand(200, 16), torch.randint(100, (200,))
+    x[:, 3] *= size
+    x.requires_grad_()
+    (ours if form == "closed" else plain)(x, y, 100, "renyi", damping).backward()
+    assert x.grad is not None
+    assert x.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("shape", [(1,), (1, 1)])
+def test_a_map_of_one_position_is_a_vector(shape: tuple[int, ...]) -> None:
+    x, y = torch.randn(9, 5), torch.randint(4, (9,))
+    one, other = x.clone().requires_grad_(), x.view(9, 5, *shape).clone().requires_grad_()
+    ours(one, y, 4, "gini", 0.0).backward()
+    with Heard() as heard:
+        ours(other, y, 4, "gini", 0.0).backward()
+    assert "aten::mv" not in heard.names
+    assert one.grad is not None
+    assert other.grad is not None
+    assert torch.equal(one.grad, other.grad.flatten(1))
+
+
 def test_a_tiny_eps_overflows_into_no_gradient() -> None:
     x = torch.randn(6, 3)
     x[:, 1] = 0

@@ -2,6 +2,9 @@
 
 import copy
 import io
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -137,3 +140,33 @@ def test_two_calls_before_one_backward() -> None:
 def test_says_what_it_takes() -> None:
     assert "40x6" in repr(criterion())
     assert "GiB" in repr(criterion())
+
+
+def test_the_first_mean_is_whole_at_any_momentum() -> None:
+    x, y = torch.rand(6, D), torch.arange(6)
+    loss = DiscriminabilityLoss(6, memory=1 - 1e-8, num_features=D)
+    torch.testing.assert_close(loss(x, y), DiscriminabilityLoss(6)(x, y))
+
+
+def test_stays_out_of_graphs_when_unpickled_elsewhere(tmp_path: Path) -> None:
+    torch.save(criterion(), tmp_path / "loss.pt")
+    code = (
+        "import sys, torch; loss = torch.load(sys.argv[1], weights_only=False); "
+        "print(loss.memory[0].blend._torchdynamo_disable)"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "loss.pt")], capture_output=True, text=True
+    )
+    assert found.stdout.strip() == "True", found.stderr
+
+
+def test_a_second_gradient_of_a_memory_that_moved_is_refused() -> None:
+    loss, ((x, y), (other, labels)) = criterion(), batches(2)
+    x.requires_grad_()
+    first = loss(x, y)
+    (whole,) = torch.autograd.grad(first, x, retain_graph=True)
+    (again,) = torch.autograd.grad(first, x, create_graph=True, retain_graph=True)
+    torch.testing.assert_close(whole, again)
+    loss(other.requires_grad_(), labels)
+    with pytest.raises(RuntimeError, match=r"^create_graph: the loss's memory has moved since .*; take"):
+        torch.autograd.grad(first, x, create_graph=True)

@@ -148,6 +148,31 @@ class TestEveryKind:
             kind,
         )
 
+    def test_a_sample_masked_whole_counts_for_nothing(self, kind: Impurity, classes: int) -> None:
+        x, y, mask, w = rand(B, T, D), randint(B, high=classes), rand(B, T) > 0.3, rand(B)
+        mask[:, 0], mask[2] = True, False
+        for weight in (None, w):
+            without = None if weight is None else weight[torch.arange(B) != 2]
+            left = terms(x, y, classes, impurity=kind, mask=mask, feature_dim=-1, weight=weight)
+            rest = (values[torch.arange(B) != 2] for values in (x, y, mask))
+            x_, y_, mask_ = rest
+            right = terms(x_, y_, classes, impurity=kind, mask=mask_, feature_dim=-1, weight=without)
+            torch.testing.assert_close(left, right, rtol=0, atol=1e-12)
+
+    def test_shares_know_no_index_to_ignore(self, kind: Impurity, classes: int) -> None:
+        x, y = rand(B, D), onehot(randint(B, high=classes), classes)
+        found = [
+            terms(x, target, classes, impurity=kind, ignore_index=int(y[0].argmax()))
+            for target in (y, y.to_sparse())
+        ]
+        torch.testing.assert_close(found[0], found[1], rtol=0, atol=1e-12)
+
+    def test_weights_take_no_gradient(self, kind: Impurity, classes: int) -> None:
+        x, y, w = rand(B, D).requires_grad_(), randint(B, high=classes), rand(B).requires_grad_()
+        sum(terms(x, y, classes, impurity=kind, weight=w)).backward()  # type: ignore[union-attr]
+        assert x.grad is not None
+        assert w.grad is None
+
 
 class TestTheLoss:
     def test_class_weights_and_a_coarse_layer(self) -> None:

@@ -58,6 +58,17 @@ def check_number(value: object, name: str, *, above: bool = False) -> float:
     return number
 
 
+def check_eps(value: object) -> float:
+    number = check_number(value, "eps", above=True)
+    least = torch.finfo(torch.float32).tiny
+    if number < least:
+        raise ValueError(
+            f"eps: got {number}, expected at least {least:.2g}, whose reciprocal a float32 can hold; leave it at "
+            "1e-10."
+        )
+    return number
+
+
 def check_whole(value: object, name: str, *, low: int, hint: str) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         number = value

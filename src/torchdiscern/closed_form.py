@@ -145,8 +145,7 @@ class _ClassSums(Function):
             value, found = x[block], out[block]
             pull = found if scratch is None else scratch[: value.shape[0]]
             if soft:
-                with full_precision(grad):
-                    torch.mm(index[block].to(grad.dtype), grad, out=pull)
+                torch.mm(index[block].to(grad.dtype), grad, out=pull)
             else:
                 torch.index_select(grad, 0, index[block], out=pull)
             pull *= own[block].unsqueeze(1)
@@ -163,8 +162,8 @@ class _ClassSums(Function):
 
 def _canonical(features: Tensor, feature_dim: int) -> tuple[Tensor, bool]:
     """`[B, D]`, `[B, D, S]` or `[B, S, D]`, without a copy where that can be, and whether features are last."""
-    if features.ndim == 2:
-        return features, False
+    if math.prod(features.shape[1:]) == features.shape[feature_dim]:  # one position, as an average pool leaves
+        return features.flatten(1), False
     ahead = features.movedim(feature_dim, 1)
     behind = features.movedim(feature_dim, -1)
     last = behind.is_contiguous() and not ahead.is_contiguous()
@@ -172,8 +171,8 @@ def _canonical(features: Tensor, feature_dim: int) -> tuple[Tensor, bool]:
 
 
 def _restored(out: Tensor, features: Tensor, feature_dim: int, last: bool) -> Tensor:
-    if features.ndim == 2:
-        return out
+    if out.ndim == 2:
+        return out.view(features.shape)
     end = -1 if last else 1
     return out.view(features.movedim(feature_dim, end).shape).movedim(end, feature_dim)
 
@@ -309,16 +308,18 @@ class _PurityTerms(Function):
         mean_pull = (pull @ every).mul_(inverse)
         if rows is not None:
             pull = pull[rows.clamp_max(num_classes - 1)]
-        faded = purity == 0  # dead, or as good as dead beside others under damping
         slope = torch.full_like(sums, -2 / sums.numel())
         if renyi:
             slope /= purity * math.log(num_classes)
+        scale = (slope * inverse).mul_(inverse)
+        # dead, or so small beside eps or under damping that its share of a class has no square
+        faded = (purity < torch.finfo(purity.dtype).tiny) | scale.isinf()
         slope.masked_fill_(faded, 0.0)
-        # of a dead feature the square of the reciprocal may overflow, and its class means are 0
-        scale = (slope * inverse).mul_(inverse).masked_fill_(faded, 0.0)
+        scale.masked_fill_(faded, 0.0)
         ctx.save_for_backward(M, t, rows, inverse, slope.mul_(purity), scale, pull, mean_pull)
         ctx.settings = settings
-        ctx.within = within  # a memory that the next batch may change; the gradient needs nothing of it
+        # a memory that the next batch may change; the gradient needs nothing of it, the gradient's gradient does
+        ctx.within, ctx.version = within, None if within is None else within._version
         dead_share = (sums == 0).to(sums.dtype).mean()
         ctx.mark_non_differentiable(dead_share)
         impurity = (impurities.renyi_of_purity(purity, num_classes) if renyi else 1 - purity).mean()
@@ -328,6 +329,11 @@ class _PurityTerms(Function):
     def backward(ctx: Any, impurity_grad: Tensor, kl_grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         M, t, rows, inverse, mean_slope, scale, pull, mean_pull = ctx.saved_tensors
         if torch.is_grad_enabled():  # the gradient is to be differentiated
+            if ctx.within is not None and ctx.within._version != ctx.version:
+                raise RuntimeError(
+                    "create_graph: the loss's memory has moved since this loss was computed, expected no call in "
+                    "between; take the gradient with create_graph=True before the next call of the loss."
+                )
             with full_precision(M):
                 terms = _plain_terms(M, t, ctx.settings, ctx.within, rows)[:2]
                 (gradient,) = torch.autograd.grad(terms, M, (impurity_grad, kl_grad), create_graph=True)

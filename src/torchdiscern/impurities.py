@@ -3,6 +3,7 @@
 import math
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 Impurity = Literal["gini", "entropy", "renyi", "shannon"]
@@ -75,8 +76,9 @@ def renyi(distribution: Tensor, num_classes: int | None = None) -> Tensor:
 
 def renyi_of_purity(purity: Tensor, num_classes: int) -> Tensor:
     """Renyi's impurity from `sum over c of P[c,j]^2`, `[D]`."""
-    dead = purity == 0
-    return (-purity.masked_fill(dead, 1.0).log() / math.log(num_classes)).masked_fill(dead, 1.0)
+    # below the smallest normal number the logarithm's slope is infinite
+    faded = purity < torch.finfo(purity.dtype).tiny
+    return (-purity.masked_fill(faded, 1.0).log() / math.log(num_classes)).masked_fill(faded, 1.0)
 
 
 def shannon(distribution: Tensor, num_classes: int | None = None) -> Tensor:

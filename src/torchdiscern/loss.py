@@ -128,7 +128,7 @@ class DiscriminabilityLoss(nn.Module):
         self.start_epoch = checks.check_whole(start_epoch, "start_epoch", low=1, hint="epochs are counted from 1")
         self.ramp_epochs = checks.check_whole(ramp_epochs, "ramp_epochs", low=0, hint="use 0 for no ramp")
         self.damping = checks.check_damping(damping, impurity)
-        self.eps = checks.check_number(eps, "eps", above=True)
+        self.eps = checks.check_eps(eps)
         self.feature_dim = feature_dim
         self.ignore_index = ignore_index
         self.sync = sync

@@ -4,6 +4,7 @@ Source: METHOD "Across batches" (extension).
 """
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -80,7 +81,8 @@ class ClassMemory(nn.Module):
             self.batches += 1
             self._forget()
         updates = self.updates[safe] + 1
-        rate = (1 - self.momentum) / (1 - self.momentum ** updates.to(M.dtype))
+        # 1 - momentum^u, without the rounding of a difference of numbers near 1
+        rate = (self.momentum - 1) / torch.expm1(updates.to(M.dtype) * math.log(self.momentum))
         old = self.means[safe]
         blended = old + rate.unsqueeze(1) * (M - old)
         rows = torch.where(present, classes, self.means.shape[0])
@@ -103,6 +105,10 @@ class ClassMemory(nn.Module):
         self.means.mul_(kept.unsqueeze(1))
         self.updates.mul_(kept)
         self.counts.mul_(kept)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        _keep_out_of_graphs()
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
 
     def extra_repr(self) -> str:
         classes, features = self.means.shape

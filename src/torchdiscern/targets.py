@@ -63,7 +63,7 @@ def rows_of(
         coarse: the coarse class of each of the C classes: the rows are those of `coarse_classes` classes then.
     """
     dtype = torch.promote_types(features.dtype, torch.float32)
-    weight = None if weight is None else weight.to(dtype)
+    weight = None if weight is None else weight.detach().to(dtype)
     soft = target.is_floating_point() or target.dtype == torch.bool
     if not soft and target.ndim > 1:
         features = features.movedim(feature_dim, -1).flatten(0, -2)
@@ -74,6 +74,8 @@ def rows_of(
             target = target.long().masked_fill(~mask, ignore_index)
         target, feature_dim = target.flatten(), 1
     elif mask is not None:
+        seen = mask.flatten(1).any(1).to(dtype)  # a sample of which nothing is read counts for nothing
+        weight = seen if weight is None else weight * seen
         features, feature_dim, signed = _masked_activations(features, mask, feature_dim, signed), 1, True
     size = num_classes if coarse is None else coarse_classes
     if soft and not target.is_sparse:
@@ -91,7 +93,7 @@ def rows_of(
 
     target = target.long()
     looking = target.is_cpu and not torch.compiler.is_compiling()
-    ignored = target == ignore_index
+    ignored = torch.zeros_like(target, dtype=torch.bool) if soft else target == ignore_index
     ignoring = not looking or bool(ignored.any())
     known = target
     if ignoring:  # an index that nobody could check stops the program where it is used, below

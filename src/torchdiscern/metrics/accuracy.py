@@ -103,7 +103,9 @@ class KFeatureAccuracy(Streamed):
         Raises:
             ValueError: the other's were different, so that their samples do not add up to one accuracy.
         """
-        state = incoming_state.metric_state if isinstance(incoming_state, Metric) else incoming_state
+        state: dict[str, Any] = (
+            incoming_state.metric_state if isinstance(incoming_state, Metric) else incoming_state
+        )
         for own, other in ((self.kept, state["kept"]), (self.bias, state["bias"])):
             if own.shape != other.shape or not torch.equal(own, other.to(own.device)):
                 raise ValueError(

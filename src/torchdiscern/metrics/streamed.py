@@ -106,7 +106,7 @@ class ClassMeans(Streamed):
         self.feature_dim = feature_dim
         self.signed = signed
         self.ignore_index = ignore_index
-        self.eps = checks.check_number(eps, "eps", above=True)
+        self.eps = checks.check_eps(eps)
         dtype = torch.float32 if self.device.type == "mps" else torch.float64
         sums = torch.zeros(self.num_classes, self.num_features, dtype=dtype)
         # a MetricCollection shares states of one name that are equal after its first batch, and features without
