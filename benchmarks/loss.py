@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from formula import Move, plain
-from timing import arguments, both_ways, hold_allocator, in_turn, ratio, report, spread
+from timing import allocator, arguments, both_ways, hold_allocator, in_turn, ratio, report, spread
 from torchdiscern import DiscriminabilityLoss
 
 CASES = [  # name, features, classes, whether they come from a ReLU
@@ -101,9 +101,7 @@ def main() -> None:
                 str(result["ratios"]["ours/move"]),
             ]
         )
-    title = (
-        f"The loss, forward and backward: {options.device}, threads {options.threads}, memory {options.allocator}"
-    )
+    title = f"The loss, forward and backward: {options.device}, threads {options.threads}, memory {allocator()}"
     header = ["features", "classes", "plain, ms", "ours, ms", "plain/ours", "ours/moving bytes"]
     if options.device == "cuda":
         header += ["kernels", "replayed, ms"]

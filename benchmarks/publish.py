@@ -11,6 +11,7 @@ ratio are printed, a column for each folder.
 import argparse
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ def main() -> int:
     stale = []
     for name in PAGES:
         page = Path(name)
-        before = page.read_text()
+        before = page.read_text(encoding="utf-8")
         after = re.sub(
             r"(<!-- begin (\S+) -->).*?(<!-- end \2 -->)",
             lambda found: found[1] + content(options.results, found[2]) + found[3],
@@ -43,7 +44,13 @@ def main() -> int:
         if after != before:
             stale.append(name)
             if not options.check:
-                page.write_text(after)
+                page.write_text(after, encoding="utf-8")
+    for plot in options.results.glob("*.svg"):
+        shown = Path("docs/images") / plot.name
+        if not shown.exists() or shown.read_bytes() != plot.read_bytes():
+            stale.append(str(shown))
+            if not options.check:
+                shutil.copyfile(plot, shown)
     if options.check and stale:
         print(f"{', '.join(stale)}: not what the results say; run python benchmarks/publish.py.")
         return 1
@@ -63,7 +70,7 @@ def content(results: Path, name: str) -> str:
 
 
 def read(results: Path, name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((results / f"{name}.json").read_text())
+    found: dict[str, Any] = json.loads((results / f"{name}.json").read_text(encoding="utf-8"))
     return found
 
 
@@ -75,11 +82,13 @@ def case(found: dict[str, Any], **wanted: object) -> dict[str, Any]:
 
 def step_sentence(results: Path) -> str:
     found = case(read(results, "step-1"), model="ResNet-18")
-    low, middle, high = found["ratios"]["pooled tap/without"]
-    alone, whole = found["ms"]["pooled tap, the loss alone"], found["ms"]["without"]
+    low, middle, high = found["ratios"]["pooling layer/without"]
+    least, _, most = found["ratios"]["without, again/without"]
+    extra, whole = found["alone"]["pooling layer"], found["ms"]["without"]
     return (
-        f"a training step of ResNet-18 (batch {found['batch']}, 32x32, one CPU thread) took {middle:.3f} times "
-        f"({low:.3f} to {high:.3f}) the step without the loss: {alone:.1f} of {whole:,.0f} ms"
+        f"the loss adds {extra:.1f} ms to the {whole:,.0f} ms of a training step of ResNet-18 (batch "
+        f"{found['batch']}, 32x32, one CPU thread); the whole step took {middle:.3f} times ({low:.3f} to {high:.3f}) "
+        f"that without it, where two steps without it differ by {least:.3f} to {most:.3f}"
     )
 
 

@@ -3,10 +3,10 @@
     python benchmarks/step.py [--threads 2] [--rounds 9] [--batch 128]
 
 ResNet-18 with the stem of the paper's CIFAR networks (3x3, no pooling) and a small vision transformer (8 blocks
-of width 192 on 4x4 patches), both on images of 32x32 and 100 classes. Tapped are ResNet-18's own pooling layer; the
-last stage's output, pooled by the tap; and that output as a map. A second arm without the loss says how much two
-equal arms differ. Each tap is attached during its own steps alone. The last column is what the loss adds, measured
-by itself: forward and backward, with the pooling where the tap pools, on features of that shape.
+of width 192 on 4x4 patches), both on images of 32x32 and 100 classes. Tapped are ResNet-18's own pooling layer;
+the last stage's output, pooled by the tap; and that output as a map. A second arm without the loss says how much
+two equal arms differ. Each tap is attached during its own steps alone. The last column is what the loss adds,
+measured by itself: forward and backward, with the pooling where the tap pools, on features of that shape.
 """
 
 from collections.abc import Callable
@@ -57,6 +57,7 @@ NETWORKS = [
 class Term(NamedTuple):
     tap: FeatureTap
     loss: DiscriminabilityLoss
+    pools: bool = False
 
 
 def step(
@@ -78,10 +79,11 @@ def alone(
     with FeatureTap(model, layer) as whole, term.tap:
         model(images)
         (tapped,) = term.tap.features.values()
-        features = whole.features[layer].detach() if term.tap.pool else tapped.detach()
+        features = whole.features[layer].detach() if term.pools else tapped.detach()
 
     def loss(x: Tensor) -> Tensor:
-        return term.loss(activation(x, feature_dim=axis, signed=True) if term.tap.pool else x, target)
+        found: Tensor = term.loss(activation(x, feature_dim=axis, signed=True) if term.pools else x, target)
+        return found
 
     return spread(in_turn({"": both_ways(loss, features)}, 5, device)[""]).middle
 
@@ -101,7 +103,10 @@ def main() -> None:
         of_vectors = DiscriminabilityLoss(CLASSES).to(device)
         of_maps = DiscriminabilityLoss(CLASSES, feature_dim=axis).to(device)
         pooling = FeatureTap(model, layer, pool=True, feature_dim=axis)
-        terms = {"map": Term(FeatureTap(model, layer), of_maps), "pooled by the tap": Term(pooling, of_vectors)}
+        terms = {
+            "map": Term(FeatureTap(model, layer), of_maps),
+            "pooled by the tap": Term(pooling, of_vectors, pools=True),
+        }
         if network.pooling:
             terms["pooling layer"] = Term(FeatureTap(model, network.pooling), of_vectors)
         arms = {arm: partial(step, model, optimizer, images, target) for arm in (WITHOUT, f"{WITHOUT}, again")}

@@ -64,9 +64,13 @@ def arguments(what: str, rounds: int, **more: dict[str, Any]) -> argparse.Namesp
     return options
 
 
+def allocator() -> str:
+    return os.environ.get(STATE, "as it comes")
+
+
 def hold_allocator(state: str) -> None:
     """Starts this program anew with the allocator in the state, unless it is."""
-    if os.environ.get(STATE) != state and platform.system() == "Linux":
+    if allocator() != state and platform.system() == "Linux":
         wanted = ALLOCATOR[state] | QUIET | {STATE: state}
         os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | wanted)
 
@@ -146,7 +150,7 @@ def report(
         "torchdiscern": __version__,
         "device": torch.cuda.get_device_name() if options.device == "cuda" else "cpu",
         "hardware": hardware(),
-        "allocator": os.environ.get(STATE, "as it comes"),
+        "allocator": allocator(),
         "rounds": options.rounds,
     }
     found = {"about": about, "title": title, "table": [header, *rows], "results": results}

@@ -1,5 +1,6 @@
 """Measured numbers in the pages are those of the results, written by the command and never by hand."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,12 +21,23 @@ def test_pages_say_what_the_results_say() -> None:
 
 @pytest.mark.parametrize("page", ["README.md", "docs/cost.md", "docs/scale.md"])
 def test_a_number_changed_by_hand_is_seen_and_written_back(page: str, tmp_path: Path) -> None:
-    (tmp_path / "docs").mkdir()
+    shutil.copytree(ROOT / "docs" / "images", tmp_path / "docs" / "images")
     for name in ("README.md", "docs/cost.md", "docs/scale.md"):
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
-    (tmp_path / "results").symlink_to(ROOT / "results")
-    whole = (tmp_path / page).read_text()
-    (tmp_path / page).write_text(whole.replace(" -->", " -->0", 1))
+    shutil.copytree(ROOT / "results", tmp_path / "results")
+    whole = (tmp_path / page).read_text(encoding="utf-8")
+    (tmp_path / page).write_text(whole.replace(" -->", " -->0", 1), encoding="utf-8")
     assert page in publish(tmp_path, "--check").stdout
     assert publish(tmp_path).returncode == 0
-    assert (tmp_path / page).read_text() == whole
+    assert (tmp_path / page).read_text(encoding="utf-8") == whole
+
+
+def test_a_plot_of_other_results_is_seen_and_replaced(tmp_path: Path) -> None:
+    for folder in ("docs", "results"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    shutil.copy(ROOT / "README.md", tmp_path)
+    plot = tmp_path / "docs" / "images" / "growth.svg"
+    plot.write_text("another")
+    assert "growth.svg" in publish(tmp_path, "--check").stdout
+    assert publish(tmp_path).returncode == 0
+    assert plot.read_bytes() == (ROOT / "results" / "bench" / "growth.svg").read_bytes()
