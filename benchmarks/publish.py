@@ -87,8 +87,8 @@ def step_sentence(results: Path) -> str:
     extra, whole = found["alone"]["pooling layer"], found["ms"]["without"]
     return (
         f"the loss adds {extra:.1f} ms to the {whole:,.0f} ms of a training step of ResNet-18 (batch "
-        f"{found['batch']}, 32x32, one CPU thread); the whole step took {middle:.3f} times ({low:.3f} to {high:.3f}) "
-        f"that without it, where two steps without it differ by {least:.3f} to {most:.3f}"
+        f"{found['batch']}, 32x32, one CPU thread); the whole step took {middle:.3f} times ({low:.3f} to "
+        f"{high:.3f}) as long, where a second arm without it took {least:.3f} to {most:.3f} times"
     )
 
 
@@ -111,9 +111,7 @@ def compare(folders: list[Path]) -> None:
     table = Table("benchmark", "case", "ratio", *(str(folder) for folder in folders))
     for file in sorted(folders[0].glob("*.json")):
         for index, first in enumerate(read(folders[0], file.stem)["results"]):
-            about = " ".join(
-                str(value) for key, value in first.items() if key in ("name", "model", "shape", "over")
-            )
+            about = " ".join(str(first[key]) for key in ("name", "model", "shape") if key in first)
             for ratio in first.get("ratios", {}):
                 medians = [read(folder, file.stem)["results"][index]["ratios"][ratio][1] for folder in folders]
                 table.add_row(file.stem, about, ratio, *(f"{median:.3g}" for median in medians))

@@ -179,6 +179,19 @@ def test_penalties_on_the_gradient_can_be_trained() -> None:
     assert torch.autograd.gradgradcheck(value, (x,))
 
 
+@pytest.mark.parametrize("kind", ["gini", "renyi", "shannon", "entropy"])
+def test_transforms_of_functions(kind: Any) -> None:
+    x, y = torch.rand(3, 6, 4, dtype=torch.float64), torch.tensor([0, 1, 2, 0, 1, 2])
+
+    def value(x: Tensor) -> Tensor:
+        return ours(x, y, 60, kind, 0.0)
+
+    found = torch.func.vmap(torch.func.grad(value))(x)
+    each = x.clone().requires_grad_()
+    sum((value(one) for one in each), start=torch.zeros(())).backward()
+    torch.testing.assert_close(found, each.grad)
+
+
 def test_damping_keeps_its_mean_without_gradient() -> None:
     x, y = torch.rand(6, 4, dtype=torch.float64), torch.arange(6)
     one, other = x.clone().requires_grad_(), x.clone().requires_grad_()

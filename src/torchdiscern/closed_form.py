@@ -2,8 +2,8 @@
 
 Both give what autograd gives for the functions of `functional`, in fewer passes over memory: class sums save
 their input and no copy of it, terms save the class means and vectors. On the CPU both work in blocks that stay
-in the cache. Where a gradient is itself to be differentiated, and under `torch.compile`, which fuses better
-than we do, the plain formula runs instead.
+in the cache. Where a gradient is itself to be differentiated, under `torch.compile` and under `torch.func` the
+plain formula runs instead.
 
 Source: METHOD "What makes it cheap".
 """
@@ -50,10 +50,15 @@ def class_sums(
         `[rows, D]`, in float32 at least.
     """
     with full_precision(features):
-        if torch.compiler.is_compiling():
+        if _takes_the_plain_formula():
             return _plain_sums(features, index, rows, weight, factor, feature_dim, signed)
         sums: Tensor = _ClassSums.apply(features, index, rows, weight, factor, feature_dim, signed)
         return sums
+
+
+def _takes_the_plain_formula() -> bool:
+    """Compilers fuse it better than we do, and the transforms of `torch.func` take no gradient written out."""
+    return torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
 
 
 def full_precision(x: Tensor) -> AbstractContextManager[object]:
@@ -240,7 +245,7 @@ def purity_terms(
     """
     settings = num_classes, renyi, damping, eps
     with full_precision(class_means):
-        if torch.compiler.is_compiling():
+        if _takes_the_plain_formula():
             return _plain_terms(class_means, prior, settings, within, rows)
         found: tuple[Tensor, Tensor, Tensor] = _PurityTerms.apply(class_means, prior, settings, within, rows)
         return found
