@@ -66,7 +66,8 @@ def content(results: Path, name: str) -> str:
     table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     about = found["about"]
     machine = f"torch {about['torch']}, {about['hardware']['processor']}, {about['date']}"
-    return f"\n\n{table}\n\n*{found['title']}; medians (quartiles); {machine}; `{about['command']}`*\n\n"
+    spread = "medians (quartiles); " if about["rounds"] > 1 else ""
+    return f"\n\n{table}\n\n*{found['title']}; {spread}{machine}; `{about['command']}`*\n\n"
 
 
 def read(results: Path, name: str) -> dict[str, Any]:
@@ -94,8 +95,8 @@ def whole_step_sentence(results: Path) -> str:
     low, middle, high = ratios["pooling layer/without"]
     least, _, most = ratios["without, again/without"]
     return (
-        f"whole steps with it took {middle:.3f} times ({low:.3f} to {high:.3f}) as long as without it, where a second "
-        f"arm without it took {least:.3f} to {most:.3f} times as long"
+        f"whole steps with it took {middle:.3f} times ({low:.3f} to {high:.3f}) as long as without it, where a "
+        f"second arm without it took {least:.3f} to {most:.3f} times as long"
     )
 
 
