@@ -39,7 +39,7 @@ class Rows(NamedTuple):
     size: int
     weight: Tensor | None
     classes: Tensor | None
-    ignoring: bool
+    ignoring: int
     signed: bool
 
 
@@ -83,7 +83,7 @@ def rows_of(
         share = share if class_weight is None else share * class_weight.to(dtype)
         if coarse is not None:
             share = share.new_zeros(share.shape[0], size).index_add(1, coarse, share)
-        return Rows(features, feature_dim, share, size, weight, None, False, signed)
+        return Rows(features, feature_dim, share, size, weight, None, 0, signed)
     if soft:
         entries = target.detach().coalesce()
         sample, target = entries.indices()
@@ -94,7 +94,7 @@ def rows_of(
     target = target.long()
     looking = target.is_cpu and not torch.compiler.is_compiling()
     ignored = torch.zeros_like(target, dtype=torch.bool) if soft else target == ignore_index
-    ignoring = not looking or bool(ignored.any())
+    ignoring = int(not looking or bool(ignored.any()))
     known = target
     if ignoring:  # an index that nobody could check stops the program where it is used, below
         known = target.masked_fill(ignored | (target < 0) | (target >= num_classes), 0)
