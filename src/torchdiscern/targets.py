@@ -30,8 +30,8 @@ class Rows(NamedTuple):
 
     `features`: `[R, D]` or `[R, D, ...]`, with the features on axis `feature_dim`. `row`: `[R]`, for each the
     row of the class sums to which it is added, `size` where it is left out; or its share in each row,
-    `[R, size]`. `weight`: `[R]`. `ignoring`: 1 where the sums take a row more, for what is left out. `signed`: the
-    activations stand there already.
+    `[R, size]`. `weight`: `[R]`. `ignoring`: 1 where the sums take a row more, for what is left out. `signed`:
+    the activations stand there already.
     """
 
     features: Tensor
