@@ -42,6 +42,7 @@ bench: setup ## measure what the loss costs, in ten minutes; BENCH=DIR takes ano
 	$(BIN)/python benchmarks/rivals.py --out $(BENCH) --threads 2
 	$(BIN)/python benchmarks/memory.py --out $(BENCH)
 	$(BIN)/python benchmarks/growth.py --out $(BENCH) --plot $(BENCH)/growth.svg
+	$(BIN)/python benchmarks/growth.py --out $(BENCH) --plot runs/bench/growth-2.svg --threads 2
 	$(BIN)/python benchmarks/step.py --out $(BENCH)
 	$(BIN)/python benchmarks/step.py --out $(BENCH) --threads 2 --rounds 5
 	$(BIN)/python benchmarks/batches.py --out $(BENCH) --plot $(BENCH)/batches.svg
