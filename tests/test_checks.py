@@ -32,6 +32,18 @@ def with_(features: Any = X, target: Any = Y, **arguments: Any) -> Callable[[], 
 BAD_INPUTS: list[tuple[str, Callable[[], object], type[Exception], str]] = [
     # the target
     ("target too large", call(target=torch.tensor([0, 1, 3, 1])), ValueError, r"target.* 3, .*\[0, 3\)"),
+    (
+        "tokens last",
+        call(torch.rand(4, 6, 5), torch.zeros(4, 6).long()),
+        ValueError,
+        "target.*; pass feature_dim=-1",
+    ),
+    (
+        "tokens of pooled features",
+        call(target=torch.zeros(4, 6).long()),
+        ValueError,
+        "target.*features of each pos",
+    ),
     ("target negative", call(target=torch.tensor([0, -1, 2, 1])), ValueError, r"target.* -1, .*\[0, 3\)"),
     (
         "target marked otherwise",

@@ -107,12 +107,14 @@ def check_any_target(
             check_not_negative(target, "target", "share")
     elif isinstance(target, Tensor) and target.ndim > 1 and not target.is_complex():
         if list(target.shape) != places:
-            labels = list(target.shape) == [samples, num_classes]
-            hint = (
-                "pass labels as target.bool(), shares as target.float(), one-hot rows as target.argmax(1)"
-                if labels
-                else "use .argmax(1) for one-hot rows and .flatten() for a column"
-            )
+            if list(target.shape) == [samples, num_classes]:
+                hint = "pass labels as target.bool(), shares as target.float(), one-hot rows as target.argmax(1)"
+            elif target.shape == features.shape[:-1]:
+                hint = "pass feature_dim=-1, if the features come last"
+            elif features.ndim == 2 and target.shape[1] > 1:
+                hint = "pass the features of each position, not pooled ones, or one class index a sample"
+            else:
+                hint = "use .argmax(1) for one-hot rows and .flatten() for a column"
             raise ValueError(
                 f"target: got class indices of shape {list(target.shape)}, expected one a sample, [{samples}], "
                 f"or one a position, {places}, since {name} has the shape {list(features.shape)}; {hint}."
