@@ -148,6 +148,14 @@ class TestEveryKind:
             kind,
         )
 
+    def test_labels_under_the_mask_may_be_anything(self, kind: Impurity, classes: int) -> None:
+        x, y, mask = rand(B, T, D), randint(B, T, high=classes), rand(B, T) > 0.3
+        found = [
+            terms(x, y.masked_fill(~mask, label), classes, impurity=kind, mask=mask, feature_dim=-1)
+            for label in (0, -1, 10_000)
+        ]
+        assert found[0] == found[1] == found[2]
+
     def test_a_sample_masked_whole_counts_for_nothing(self, kind: Impurity, classes: int) -> None:
         x, y, mask, w = rand(B, T, D), randint(B, high=classes), rand(B, T) > 0.3, rand(B)
         mask[:, 0], mask[2] = True, False

@@ -69,6 +69,12 @@ def check_eps(value: object) -> float:
     return number
 
 
+def check_index(value: object, name: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{name}: got {describe(value)}, expected a whole number; leave it out for -100.")
+    return value
+
+
 def check_whole(value: object, name: str, *, low: int, hint: str) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         number = value
@@ -241,6 +247,12 @@ def _check_map(coarse: object, num_classes: int, name: str) -> Tensor:
         raise ValueError(
             f"{name}: got coarse classes from {low} to {high}, expected at least two, counted from 0 and not "
             "more than classes; number them from 0 on."
+        )
+    lacking = sorted(set(range(high)) - set(found.tolist()))
+    if lacking:
+        raise ValueError(
+            f"{name}: got coarse classes up to {high} without {lacking[0]}, expected every number from 0, since "
+            "the impurity counts them; renumber with torch.unique(coarse, return_inverse=True)[1]."
         )
     return found
 

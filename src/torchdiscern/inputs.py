@@ -111,6 +111,8 @@ def check_any_target(
                 hint = "pass labels as target.bool(), shares as target.float(), one-hot rows as target.argmax(1)"
             elif target.shape == features.shape[:-1]:
                 hint = "pass feature_dim=-1, if the features come last"
+            elif target.ndim == len(places) > 1:
+                hint = "bring the labels to the features' positions, as by torch.nn.functional.interpolate"
             elif features.ndim == 2 and target.shape[1] > 1:
                 hint = "pass the features of each position, not pooled ones, or one class index a sample"
             else:
@@ -120,11 +122,16 @@ def check_any_target(
                 f"or one a position, {places}, since {name} has the shape {list(features.shape)}; {hint}."
             )
         check_device(target, features, "target", name)
-        _check_range(target, num_classes, ignore_index)
+        if mask is not None:
+            _check_mask(mask, features, places, name)
+        read = isinstance(mask, Tensor) and mask.is_cpu and not torch.compiler.is_compiling()
+        _check_range(target[mask] if read else target, num_classes, ignore_index)  # type: ignore[index]
     else:
         check_target(target, features, num_classes, name=name, ignore_index=ignore_index)
     if weight is not None:
-        fitting = [[samples]] if soft else [[samples], list(target.shape)]  # type: ignore[attr-defined]
+        fitting = [[samples]]
+        if not soft and isinstance(target, Tensor) and target.ndim > 1:
+            fitting.append(list(target.shape))
         _check_weight(weight, features, fitting, name)
     if mask is not None:
         _check_mask(mask, features, places, name)
@@ -153,9 +160,13 @@ def _check_mask(mask: object, features: Tensor, places: list[int], name: str) ->
         expected = (
             f"{places}, one a position of {name}" if len(places) > 1 else f"no mask, as {name} has no positions"
         )
-        raise ValueError(
-            f"mask: got shape {list(mask.shape)}, expected {expected}; use weight= or ignore_index for samples."
+        last = mask.ndim > 1 and mask.shape == features.shape[:-1]
+        hint = (
+            "pass feature_dim=-1, if the features come last"
+            if last
+            else "use weight= or ignore_index for samples"
         )
+        raise ValueError(f"mask: got shape {list(mask.shape)}, expected {expected}; {hint}.")
     check_device(mask, features, "mask", name)
 
 

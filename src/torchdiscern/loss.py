@@ -130,7 +130,7 @@ class DiscriminabilityLoss(nn.Module):
         self.damping = checks.check_damping(damping, impurity)
         self.eps = checks.check_eps(eps)
         self.feature_dim = feature_dim
-        self.ignore_index = ignore_index
+        self.ignore_index = checks.check_index(ignore_index, "ignore_index")
         self.sync = sync
         self.process_group = process_group
         self.prior: str | Tensor
@@ -148,6 +148,10 @@ class DiscriminabilityLoss(nn.Module):
             if class_weight is None
             else checks.check_class_numbers(class_weight, num_classes, "class_weight")
         )
+        if weights is not None and not weights.any():
+            raise ValueError(
+                "class_weight: got 0 for every class, expected a number above 0 for some; raise one."
+            )
         self.register_buffer("class_weight", weights)
         maps = checks.check_fine_to_coarse(fine_to_coarse, self.num_classes)
         self._coarse = [None if coarse is None else int(coarse.max()) + 1 for coarse in maps]
