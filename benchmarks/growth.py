@@ -12,11 +12,10 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-import torch
 from scipy import stats
 
 from formula import plain
-from timing import arguments, both_ways, hold_allocator, in_turn, report, spread
+from timing import arguments, both_ways, example, hold_allocator, in_turn, report, spread
 from torchdiscern import DiscriminabilityLoss
 
 SERIES: dict[str, list[tuple[int, int, int]]] = {  # B, D, C
@@ -38,8 +37,7 @@ def main() -> None:
     for quantity, sizes in SERIES.items():
         found: dict[str, dict[int, float]] = {"ours": {}, "plain formula": {}}
         for B, D, C in sizes:
-            features = torch.randn(B, D, device=options.device).relu()
-            target = torch.randint(C, (B,), device=options.device)
+            features, target = example((B, D), C, options.device)
             criterion = DiscriminabilityLoss(C).to(options.device)
             size = {"classes": C, "features": D, "samples": B}[quantity]
             calls = {"ours": both_ways(partial(criterion, target=target), features)}

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from formula import CentreLoss, plain
-from timing import arguments, both_ways, hold_allocator, report
+from timing import arguments, both_ways, example, hold_allocator, report
 from torchdiscern import DiscriminabilityLoss
 
 CASES = [
@@ -63,8 +63,7 @@ def main() -> None:
     results: list[dict[str, Any]] = []
     rows = []
     for shape, classes in CASES:
-        features = torch.randn(shape, device=options.device).relu()
-        target = torch.randint(classes, shape[:1], device=options.device)
+        features, target = example(shape, classes, options.device)
         arms: dict[str, Callable[[Tensor], Tensor]] = {
             "ours": partial(DiscriminabilityLoss(classes).to(options.device), target=target)
         }

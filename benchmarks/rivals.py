@@ -14,7 +14,7 @@ from pytorch_metric_learning import losses
 from torch import Tensor, nn
 
 from formula import CentreLoss
-from timing import arguments, hold_allocator, in_turn, ratio, report, spread
+from timing import arguments, example, hold_allocator, in_turn, ratio, report, spread
 from torchdiscern import DiscriminabilityLoss
 
 SHAPES = [((200, 2048), 100), ((128, 512), 100), ((1024, 1024), 1000)]  # features, classes
@@ -42,8 +42,7 @@ def main() -> None:
     results: list[dict[str, Any]] = []
     rows = []
     for shape, classes in SHAPES:
-        features = torch.randn(shape, device=options.device).relu()
-        target = torch.randint(classes, shape[:1], device=options.device)
+        features, target = example(shape, classes, options.device)
         arms: dict[str, nn.Module] = {
             "ours": DiscriminabilityLoss(classes),
             "ours, recommended": DiscriminabilityLoss.recommended(classes),

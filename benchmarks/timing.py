@@ -75,6 +75,12 @@ def hold_allocator(state: str) -> None:
         os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | wanted)
 
 
+def example(shape: Sequence[int], classes: int, device: str, relu: bool = True) -> tuple[Tensor, Tensor]:
+    """Random features, as a ReLU leaves them or with their signs, and labels."""
+    features = torch.randn(tuple(shape), device=device)
+    return features.relu() if relu else features, torch.randint(classes, (shape[0],), device=device)
+
+
 def both_ways(loss: Callable[[Tensor], Tensor], features: Tensor) -> Callable[[], object]:
     """A call that takes a loss of the features, or a copy of them, forward and backward."""
 
