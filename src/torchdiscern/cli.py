@@ -57,3 +57,141 @@ def demo(
         left = f"Finished seeds are kept in {out}" if kept else "No seed was finished"
         typer.echo(f"Stopped. {left}; the same command goes on from there.", err=True)
         raise typer.Exit(130) from None
+
+
+Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the recipe; as often as needed."),
+]
+
+
+@app.command()
+def train(
+    recipe: Annotated[
+        str | None, typer.Argument(help="A recipe that ships (`torchdiscern recipes`), or a .yaml file.")
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(help="A folder with one folder of images a class, or a data set by name.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="A network by name.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where the run goes.  [default: runs/NAME-ARM-SEED]")] = None,
+    settings: Set = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in OUT.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and train nothing.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Train a network with the loss, and leave a folder with its weights, numbers, log and model card."""
+    from rich.console import Console
+
+    from torchdiscern.lab.recipe import Recipe
+    from torchdiscern.lab.training.run import chosen_recipe, default_folder, train
+
+    console = Console()
+    found = chosen_recipe(recipe, data, model, settings or ())
+    if found is None and not (resume and out):
+        raise ValueError(
+            "recipe: got neither a recipe nor --data, expected one of them, or --resume --out RUN; "
+            "`torchdiscern recipes` lists what ships, --data photos takes a folder with one folder of images a "
+            "class."
+        )
+    if dry_run and found is not None:
+        from torchdiscern.lab.training.plan import plan
+
+        plan(found, console)
+        return
+    try:
+        train(found, out, resume=resume, console=console)
+    except KeyboardInterrupt:
+        folder = out or default_folder(found or Recipe())
+        typer.echo(f"Stopped. Finished epochs are kept; --resume --out {folder} goes on.", err=True)
+        raise typer.Exit(130) from None
+
+
+recipes = typer.Typer(help="The recipes that ship.", invoke_without_command=True)
+app.add_typer(recipes, name="recipes")
+
+
+@recipes.callback()
+def list_recipes(context: typer.Context) -> None:
+    """List the recipes that ship."""
+    if context.invoked_subcommand is not None:
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    from torchdiscern.lab.recipe import Recipe, recipe_names
+
+    table = Table("recipe", "what it is for", box=None, padding=(0, 2, 0, 0))
+    for name in recipe_names():
+        table.add_row(name, Recipe.named(name).about)
+    Console().print(table)
+
+
+@recipes.command("show")
+def show_recipe(name: Annotated[str, typer.Argument(help="Its name.")], debug: Debug = False) -> None:
+    """Print a recipe with all its settings, as YAML."""
+    from torchdiscern.lab.recipe import Recipe
+
+    typer.echo(Recipe.named(name).to_yaml(), nl=False)
+
+
+@app.command()
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="The folder of a finished run.")],
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Other images: a folder with one folder a class.  [default: the run's test images]"),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="A JSON file for the numbers.")] = None,
+    debug: Debug = False,
+) -> None:
+    """Measure a trained network again, on its test images or on others."""
+    import json
+
+    from rich.console import Console
+
+    from torchdiscern.lab.files import write_atomically
+    from torchdiscern.lab.training.evaluate import evaluate
+    from torchdiscern.lab.training.folder import Run
+    from torchdiscern.lab.training.results import measured_table
+
+    console = Console()
+    found = evaluate(Run(run), data, console)
+    console.print(measured_table(str(data or run), found))
+    if out is not None:
+        write_atomically(out, json.dumps(found, indent=2) + "\n")
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="The folder of a finished run.")],
+    format: Annotated[str, typer.Option(help="onnx, torch.export or safetensors.")] = "onnx",
+    out: Annotated[Path | None, typer.Option(help="The file.  [default: in the run's folder]")] = None,
+    debug: Debug = False,
+) -> None:
+    """Write a trained network as a file that other programs run, and check it."""
+    from rich.console import Console
+
+    from torchdiscern.lab.training.export import export
+    from torchdiscern.lab.training.folder import Run
+
+    console = Console()
+    console.print(f"Written: {export(Run(run), format, out, console)}", markup=False, soft_wrap=True)
+
+
+data_app = typer.Typer(help="Folders of images.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+
+@data_app.command("check")
+def check_data(
+    folder: Annotated[Path, typer.Argument(help="A folder with one folder of images a class.")],
+    debug: Debug = False,
+) -> None:
+    """Read every image of a folder, and say what training would leave out, convert or stumble over."""
+    from rich.console import Console
+
+    from torchdiscern.lab.data import check_folder
+
+    check_folder(folder, Console())

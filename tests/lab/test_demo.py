@@ -19,7 +19,7 @@ from torchdiscern import DiscriminabilityLoss
 from torchdiscern.lab import demo
 from torchdiscern.lab.data import digits
 from torchdiscern.lab.demo import ARMS, Settings, run_demo, train_seed
-from torchdiscern.lab.models import SmallConvNet
+from torchdiscern.lab.networks.small import SmallConvNet
 
 SMALL = ["--seeds", "2", "--epochs", "1"]
 
@@ -127,12 +127,30 @@ class TestRun:
             (tmp_path / "data" / name).mkdir(parents=True)
             rows = (found.labels == int(name)).nonzero().flatten()[:20]
             for row in rows.tolist():
-                Image.fromarray(found.pixels[row, 0].numpy()).save(tmp_path / "data" / name / f"{row}.png")
+                Image.fromarray(found.tensor()[row, 0].numpy()).save(tmp_path / "data" / name / f"{row}.png")
         result = run("--data", str(tmp_path / "data"), "--seeds", "1", "--epochs", "2", out=tmp_path / "out")
         assert result.returncode == 0, result.stderr
         results = json.loads((tmp_path / "out" / "results.json").read_text())
         assert results["data"]["classes"] == ["3", "5", "8"]
         assert (tmp_path / "out" / "report.html").exists()
+
+    def test_tells_what_is_wrong_with_a_folder(self, tmp_path: Path) -> None:
+        for name, images in {"many": 12, "few": 2, "[one]": 1}.items():
+            (tmp_path / "data" / name).mkdir(parents=True)
+            for index in range(images):
+                colour = (index, len(name), images)
+                Image.new("RGB", (9, 9), colour).save(tmp_path / "data" / name / f"{index}.png")
+        (tmp_path / "data" / "many" / "bad.jpg").write_text("no image")
+        refused = run("--data", str(tmp_path / "data"), out=tmp_path / "out")
+        assert refused.returncode == 1
+        assert "class '[one]' has 1 image(s), expected at least two" in refused.stderr
+        assert "many/bad.jpg" in refused.stdout
+        assert not (tmp_path / "out").exists()
+        shutil.rmtree(tmp_path / "data" / "[one]")
+        result = run("--data", str(tmp_path / "data"), "--seeds", "1", "--epochs", "1", out=tmp_path / "out")
+        assert result.returncode == 0, result.stderr
+        assert "many/bad.jpg" in result.stdout
+        assert json.loads((tmp_path / "out" / "results.json").read_text())["data"]["images"] == 14
 
 
 @dataclass
@@ -168,7 +186,7 @@ def test_a_part_of_caltech101(tmp_path: Path) -> None:
     categories = Path(os.environ["TORCHDISCERN_DATA"]).resolve() / "caltech101" / "101_ObjectCategories"
     (tmp_path / "photos").mkdir()
     for name in ("Leopards", "bonsai", "ketch", "sunflower"):
-        (tmp_path / "photos" / name).symlink_to(categories / name)
+        shutil.copytree(categories / name, tmp_path / "photos" / name)
     result = run("--data", str(tmp_path / "photos"), "--seeds", "2", "--epochs", "5", out=tmp_path / "out")
     assert result.returncode == 0, result.stderr
     results = json.loads((tmp_path / "out" / "results.json").read_text())
@@ -233,7 +251,7 @@ class TestEvaluate:
     def test_does_not_let_test_images_see_each_other(self) -> None:
         images = digits()
         model = SmallConvNet(1, 10).train()
-        pixels, labels = images.pixels.float()[:40] / 255, images.labels[:40]
+        pixels, labels = images.tensor().float()[:40] / 255, images.labels[:40]
         model(pixels)  # batch norm learns something
         together = demo.evaluate(model, pixels, labels, 10)[1]
         model.train()

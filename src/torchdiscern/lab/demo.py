@@ -26,7 +26,7 @@ from torch.nn.functional import cross_entropy
 from torchdiscern import DiscriminabilityLoss, FeatureTap, functional
 from torchdiscern.lab import data, environment, files
 from torchdiscern.lab.evidence import paired_difference
-from torchdiscern.lab.models import SmallConvNet
+from torchdiscern.lab.networks.small import SmallConvNet
 from torchdiscern.lab.pictures import Pictures
 from torchdiscern.lab.report import write_report
 from torchdiscern.lab.tables import arms_table, verdicts
@@ -157,7 +157,7 @@ def train_seed(
     train, test = _split(images, settings)
     generator = torch.Generator().manual_seed(seed)
     labels = _with_noise(images.labels, settings.label_noise, len(images.classes), generator)
-    pixels = _normalised(images.pixels, train)
+    pixels = _normalised(images.tensor(), train)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         start = SmallConvNet(pixels.shape[1], len(images.classes), settings.width)
@@ -225,9 +225,22 @@ def _arm(start: SmallConvNet, name: str, settings: Settings, batches: int) -> Ar
 def _load(settings: Settings, progress: Progress) -> data.Images:
     if settings.data is None:
         return data.digits()
-    return data.image_folder(
-        Path(settings.data), settings.image_size, lambda paths: progress.track(list(paths), description="Reading")
+    images = data.read_folder(
+        Path(settings.data),
+        settings.image_size,
+        progress=lambda paths: progress.track(list(paths), description="Reading"),
+        in_memory=True,
     )
+    if images.findings:
+        progress.console.print(data.findings_table(images.findings))
+    counts = images.labels.bincount(minlength=len(images.classes)).tolist()
+    small = [(name, count) for name, count in zip(images.classes, counts, strict=True) if count < 2]
+    if small:
+        raise ValueError(
+            f"data: class {small[0][0]!r} has {small[0][1]} image(s), expected at least two, one to train and "
+            f"one to test on ({len(small)} such class(es)); add images or remove the folder."
+        )
+    return images
 
 
 def _split(images: data.Images, settings: Settings) -> tuple[Tensor, Tensor]:

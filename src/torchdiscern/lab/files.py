@@ -1,8 +1,10 @@
-"""Writing so that nothing is ever half there."""
+"""Writing so that nothing is ever half there, and what room there is."""
 
 import os
 import tempfile
 from pathlib import Path
+
+UNKNOWN_MEMORY = 4 * 2**30
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
@@ -33,3 +35,22 @@ def make_folder(path: Path, argument: str) -> None:
             f"{argument}: cannot write to {str(path)!r} ({reason}), expected a folder to write to; "
             f"choose another with --{argument}."
         ) from error
+
+
+def cache_folder() -> Path:
+    """Where what was downloaded or computed once is kept: `TORCHDISCERN_CACHE`, else `~/.cache/torchdiscern`."""
+    return Path(os.environ.get("TORCHDISCERN_CACHE") or "~/.cache/torchdiscern").expanduser()
+
+
+def available_memory(meminfo: Path = Path("/proc/meminfo")) -> int:
+    """Bytes that can be had now; where the system does not tell, a guess that most machines meet."""
+    try:
+        lines = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
+        return int(lines["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        pass
+    try:
+        pages = os.sysconf("SC_AVPHYS_PAGES")
+        return pages * os.sysconf("SC_PAGE_SIZE") if pages > 0 else UNKNOWN_MEMORY
+    except (AttributeError, OSError, ValueError):
+        return UNKNOWN_MEMORY

@@ -1,4 +1,4 @@
-"""Networks that the lab trains."""
+"""A network that trains in seconds on a CPU."""
 
 from typing import cast
 
@@ -11,7 +11,9 @@ class SmallConvNet(nn.Module):
     Args:
         channels: of the images.
         num_classes: C.
-        width: D, the features of the last convolution, which is the layer `features`.
+        width: D, the features of the last convolution, which is the layer `features`; the layer `pooled` gives
+            their averages over space, `[B, D]`.
+        dropout: probability, before the classifier.
 
     Example:
         >>> import torch
@@ -19,7 +21,7 @@ class SmallConvNet(nn.Module):
         torch.Size([2, 10])
     """
 
-    def __init__(self, channels: int, num_classes: int, width: int = 64) -> None:
+    def __init__(self, channels: int, num_classes: int, width: int = 64, dropout: float = 0.0) -> None:
         super().__init__()
         self.features = nn.Sequential(
             *_convolution(channels, width // 2),
@@ -28,10 +30,13 @@ class SmallConvNet(nn.Module):
             nn.MaxPool2d(2),
             *_convolution(width, width),
         )
+        self.pooled = nn.Identity()
+        self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(width, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        return cast(Tensor, self.classifier(self.features(images).mean((2, 3))))
+        pooled = self.pooled(self.features(images).mean((2, 3)))
+        return cast(Tensor, self.classifier(self.dropout(pooled)))
 
 
 def _convolution(inputs: int, outputs: int) -> list[nn.Module]:

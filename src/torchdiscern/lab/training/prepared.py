@@ -1,0 +1,229 @@
+"""What a recipe comes to: images, labels, network, and what of it learns."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from rich.console import Console
+from torch import Tensor, nn
+
+from torchdiscern import DiscriminabilityLoss
+from torchdiscern.lab import arms, environment
+from torchdiscern.lab.clusters import cluster
+from torchdiscern.lab.data import Images, load_images, own_size
+from torchdiscern.lab.labels import Labels, make_labels
+from torchdiscern.lab.networks import Network, freeze, frozen_modules, make_network, split_frozen
+from torchdiscern.lab.recipe import Recipe
+from torchdiscern.lab.seeds import derived
+from torchdiscern.lab.training.batches import Inputs
+from torchdiscern.lab.training.cache import frozen_outputs
+from torchdiscern.lab.training.showing import reading
+
+SAMPLE = 10_000  # images that mean and deviation of a channel are taken from
+WEIGHTS_AT_HAND = ("efficientnet-lite0",)
+
+
+@dataclass
+class Prepared:
+    """A recipe with all that it names.
+
+    Args:
+        network: the whole network, whose weights are kept in the end.
+        module: what training runs: the whole network, or what comes after its frozen part.
+        inputs: what `module` reads: images as uint8, or the frozen part's output, computed once.
+        cached: whether it is the latter.
+        frozen: modules that stay as in evaluation.
+        layers: the tapped layers.
+        scale, shift: what normalises pixels in [0, 255], `[1, channels, 1, 1]`.
+        notes: what was decided, for people.
+    """
+
+    recipe: Recipe
+    images: Images
+    labels: Labels
+    network: Network
+    module: nn.Module
+    inputs: Inputs
+    cached: bool
+    frozen: list[nn.Module]
+    layers: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        std = torch.tensor(self.std).view(1, -1, 1, 1)
+        self.scale = 1 / (255 * std)
+        self.shift = -torch.tensor(self.mean).view(1, -1, 1, 1) / std
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.labels.classes)
+
+
+def load(recipe: Recipe, console: Console) -> tuple[Images, Labels]:
+    """The images of a recipe and what a run learns from.
+
+    Raises:
+        ValueError, OSError: no such data, or data that nothing can be trained on.
+    """
+    with reading(console) as progress:
+        images = load_images(recipe.data, size_of(recipe), progress=progress)
+    labels = make_labels(
+        labels=images.labels,
+        classes=images.classes,
+        files=images.files,
+        parts=images.parts,
+        coarse=images.coarse,
+        coarse_classes=images.coarse_classes,
+        seed=recipe.seed,
+        val_fraction=recipe.val_fraction,
+        test_fraction=recipe.test_fraction,
+        per_class=recipe.per_class,
+        label_noise=recipe.label_noise,
+        imbalance=recipe.imbalance,
+        holdout_classes=recipe.holdout_classes,
+        target=recipe.target,
+        term_labels=recipe.term_labels,
+    )
+    return images, labels
+
+
+def size_of(recipe: Recipe) -> int | None:
+    """The side of the images: as set, or what the network is made for, where the data has no side of its own."""
+    if recipe.image_size is not None:
+        return recipe.image_size
+    return own_size(recipe.data)
+
+
+def network_of(recipe: Recipe, num_classes: int, channels: int, size: int) -> Network:
+    """The recipe's network, its initial weights drawn from the seed alone."""
+    pretrained = recipe.model in WEIGHTS_AT_HAND if recipe.pretrained is None else recipe.pretrained
+    with torch.random.fork_rng():
+        torch.manual_seed(derived(recipe.seed, "weights"))
+        return make_network(
+            recipe.model,
+            num_classes,
+            channels=channels,
+            size=size,
+            width=recipe.width,
+            dropout=recipe.dropout,
+            pretrained=pretrained,
+            head=recipe.head,
+            layers=recipe.layers,
+        )
+
+
+def prepare(recipe: Recipe, console: Console, loaded: tuple[Images, Labels] | None = None) -> Prepared:
+    """Reads the images, makes the network and computes what a frozen part gives.
+
+    Raises:
+        ValueError, TypeError, OSError: a setting that does not fit the data or the network.
+    """
+    images, labels = loaded or load(recipe, console)
+    channels, size = images.pixels.shape[1], images.pixels.shape[-1]
+    network = network_of(recipe, len(labels.classes), channels, size)
+    network.module.to(memory_format=torch.channels_last)
+    mean, std = _normalisation(recipe, images, labels, network)
+    layers = network.layers
+    prepared = Prepared(
+        recipe, images, labels, network, network.module, images.pixels, False, [], layers, mean, std
+    )
+    if recipe.freeze == "none":
+        return prepared
+    freeze(network, recipe.freeze)
+    prepared.frozen = frozen_modules(network, recipe.freeze)
+    if not any(parameter.requires_grad for parameter in network.module.parameters()):
+        raise ValueError(
+            f"freeze: got {recipe.freeze!r}, after which nothing of {recipe.model} is left to learn, expected an "
+            "earlier layer; name one, or take backbone."
+        )
+    if recipe.augment != "none":
+        prepared.notes.append(
+            "the frozen part runs at every step, since augmentation changes its input; augment=none computes it "
+            "once"
+        )
+        return prepared
+    rows = torch.arange(min(4, len(images.labels)))
+    example = (images.pixels[rows].float() * prepared.scale + prepared.shift).contiguous(
+        memory_format=torch.channels_last
+    )
+    parts = split_frozen(network, recipe.freeze, example)
+    if parts is None:
+        prepared.notes.append(
+            f"the frozen part runs at every step, since {recipe.model} cannot be cut after {recipe.freeze!r}"
+        )
+        return prepared
+    found = frozen_outputs(parts[0], prepared, example, console)
+    if found is None:
+        prepared.notes.append("the frozen part runs at every step, since its output would not fit into memory")
+        return prepared
+    prepared.module, prepared.inputs, prepared.cached = parts[1], found, True
+    prepared.notes.append("the frozen part's output was computed once and is kept")
+    return prepared
+
+
+def criterion_of(prepared: Prepared) -> DiscriminabilityLoss | None:
+    """The loss beside cross-entropy."""
+    recipe, labels = prepared.recipe, prepared.labels
+    given = {"impurity_weight": recipe.impurity_weight, "kl_weight": recipe.kl_weight, "damping": recipe.damping}
+    settings: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    settings |= {"start_epoch": recipe.start_epoch, "ramp_epochs": recipe.ramp_epochs}
+    settings |= {"feature_dim": prepared.network.feature_dim, "ignore_index": -1}
+    if recipe.prior == "train":
+        known = labels.target if labels.term is None else labels.term
+        rows = known[labels.train]
+        settings["class_counts"] = torch.bincount(rows[rows >= 0], minlength=labels.term_classes)
+    else:
+        settings["prior"] = recipe.prior
+    if recipe.memory:
+        settings |= {"memory": recipe.memory, "num_features": _widths(prepared)}
+    return arms.criterion_of(recipe.arm, labels.term_classes, **settings)
+
+
+def cluster_frozen(prepared: Prepared) -> Tensor | None:
+    """Cluster labels `[N]` of frozen features, -1 outside the training rows; None where features learn."""
+    if not (prepared.cached and prepared.labels.clusters):
+        return None
+    assert isinstance(prepared.inputs, Tensor)
+    features = prepared.inputs[prepared.labels.train].float()
+    pooled = features.mean(tuple(range(2, features.ndim))) if features.ndim > 2 else features
+    return spread_out(cluster(pooled, prepared.labels.clusters, prepared.recipe.seed), prepared)
+
+
+def spread_out(found: Tensor, prepared: Prepared) -> Tensor:
+    """Labels of the training rows as labels of all rows, -1 elsewhere."""
+    term = torch.full((len(prepared.images.labels),), -1)
+    term[prepared.labels.train] = found
+    return term
+
+
+def accelerator(recipe: Recipe) -> str:
+    return environment.accelerator_of(recipe.accelerator)
+
+
+@torch.no_grad()
+def _widths(prepared: Prepared) -> list[int]:
+    from torchdiscern import FeatureTap
+    from torchdiscern.lab.training.batches import EvalBatches
+    from torchdiscern.lab.training.learner import ready
+
+    batch = next(iter(EvalBatches(prepared.inputs, torch.arange(2))))
+    module = prepared.module.eval()
+    with FeatureTap(module, *prepared.layers) as tap:
+        module(ready(batch, prepared))
+        return [value.shape[prepared.network.feature_dim] for value in tap.features.values()]
+
+
+def _normalisation(
+    recipe: Recipe, images: Images, labels: Labels, network: Network
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    channels = images.pixels.shape[1]
+    if recipe.normalise == "none":
+        return (0.0,) * channels, (1.0,) * channels
+    if recipe.normalise == "auto" and network.mean:
+        return network.mean, network.std
+    rows = labels.train[:: max(1, len(labels.train) // SAMPLE)]
+    values = images.pixels[rows].double() / 255
+    mean, std = values.mean((0, 2, 3)), values.std((0, 2, 3)).clamp_min(1e-6)
+    return tuple(mean.tolist()), tuple(std.tolist())

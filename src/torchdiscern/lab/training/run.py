@@ -1,0 +1,271 @@
+"""One run from a recipe to its folder."""
+
+import errno
+import logging
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import lightning.pytorch.loggers as lightning_loggers
+from lightning import Trainer
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities import rank_zero_only
+from rich.console import Console
+
+from torchdiscern import checks
+from torchdiscern.lab import environment
+from torchdiscern.lab.recipe import Recipe
+from torchdiscern.lab.training import finish
+from torchdiscern.lab.training.batches import EvalBatches, TrainBatches
+from torchdiscern.lab.training.checkpoints import KeepBestAndLast, PlainCheckpointIO, load_checkpoint
+from torchdiscern.lab.training.clustering import RenewClusters
+from torchdiscern.lab.training.csv_log import CsvLog
+from torchdiscern.lab.training.folder import Run, clear_leftovers, free_text, held, start_folder
+from torchdiscern.lab.training.learner import Learner
+from torchdiscern.lab.training.prepared import WEIGHTS_AT_HAND, Prepared, cluster_frozen, criterion_of, prepare
+from torchdiscern.lab.training.progress import ShowProgress
+
+LOGGERS = {"wandb": "WandbLogger", "mlflow": "MLFlowLogger", "comet": "CometLogger", "neptune": "NeptuneLogger"}
+MACHINE = ("accelerator", "devices", "nodes", "precision", "threads", "log_every", "loggers", "name", "about")
+
+
+def default_folder(recipe: Recipe) -> Path:
+    """`runs/NAME-ARM-SEED`."""
+    name = recipe.name or f"{Path(recipe.data).name}-{recipe.model.split('/')[-1]}"
+    return Path("runs") / f"{name}-{recipe.arm}-{recipe.seed}"
+
+
+def chosen_recipe(
+    name: str | None, data: str | None, model: str | None, settings: Sequence[str] = ()
+) -> Recipe | None:
+    """The recipe of a command line; None where neither a recipe nor data nor a network is named.
+
+    On someone's own images it starts from fine-tuning where the network has weights at hand, else from nothing.
+
+    Args:
+        name: of a recipe that ships, or a YAML file.
+        data: in the place of the recipe's.
+        model: in the place of the recipe's.
+        settings: `key=value` each.
+    """
+    own = {key: value for key, value in {"data": data, "model": model}.items() if value is not None}
+    if name is not None:
+        return Recipe.named(name).with_texts(settings).with_settings(**own)
+    if not own and not settings:
+        return None
+    start = "pretrained" if model is None or model in WEIGHTS_AT_HAND else "scratch"
+    return Recipe.named(start).with_settings(name="").with_texts(settings).with_settings(**own)
+
+
+def train(
+    recipe: Recipe | None = None,
+    out: Path | str | None = None,
+    *,
+    resume: bool = False,
+    console: Console | None = None,
+    loggers: Sequence[Logger] = (),
+) -> Run:
+    """Trains a network and leaves its folder: weights, numbers, log, checkpoints, model card.
+
+    A run that was killed goes on after its last epoch with `resume` and, on one thread of a CPU, ends with the
+    same weights, bit for bit, as one that was not.
+
+    Args:
+        recipe: what to train; None, with `resume`, takes that of the folder.
+        out: the folder; by default `runs/NAME-ARM-SEED`.
+        resume: go on with the run in `out`; a finished one is left as it is.
+        console: where to print.
+        loggers: further loggers of Lightning.
+
+    Returns:
+        The run; `run.result` holds the numbers and `run.model()` the network.
+
+    Raises:
+        ValueError, TypeError, OSError: with one sentence: a setting, the data, or the folder.
+
+    Example:
+        >>> import tempfile
+        >>> recipe = Recipe.named("digits").with_settings(epochs=1, arm="ce", loggers=())
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     run = train(recipe, folder + "/run", console=Console(quiet=True))
+        ...     print(sorted(path.name for path in run.folder.iterdir() if path.name[0] != "."))
+        ['README.md', 'checkpoints', 'metrics.csv', 'model.safetensors', 'recipe.yaml', 'result.json']
+    """
+    console = console or Console()
+    if recipe is None and (out is None or not resume):
+        raise ValueError(
+            "recipe: got none, expected one, or resume=True with the folder of a run; pass a recipe."
+        )
+    run = Run(Path(out) if out is not None else default_folder(recipe or Recipe()))
+    first = _first()
+    with ExitStack() as stack:
+        if first:
+            stack.enter_context(held(run))
+            clear_leftovers(run.folder)
+            clear_leftovers(run.checkpoints)
+            recipe = _checked(run, recipe, resume)
+            if run.finished:
+                console.print(
+                    f"{run.folder} holds a finished run; it is left as it is.", markup=False, soft_wrap=True
+                )
+                return run
+        recipe = recipe or run.recipe
+        stack.enter_context(environment.threads(recipe.threads))
+        stack.enter_context(_quiet())
+        stack.enter_context(_full_disk(run))
+        _train(run, recipe, resume, console, loggers)
+    return run
+
+
+def _train(run: Run, recipe: Recipe, resume: bool, console: Console, loggers: Sequence[Logger]) -> None:
+    start = time.perf_counter()
+    first = _first()
+    prepared = prepare(recipe, console)
+    made = run.made_with if run.started and resume else {}
+    if made and made["data"]["fingerprint"] != prepared.images.fingerprint:
+        raise ValueError(
+            f"data: the images of {recipe.data!r} are not those that the run in {str(run.folder)!r} began with, "
+            "expected the same; bring them back, or start another run."
+        )
+    precision, why = environment.precision_of(
+        recipe.precision,
+        environment.accelerator_of(recipe.accelerator),
+        prepared.cached or recipe.model == "small",
+    )
+    if made:
+        precision, why = made["precision"], made["precision_because"]
+    if first and not made:
+        start_folder(run, recipe, finish.made_with(prepared, precision, why))
+    if first:
+        finish.say(prepared, run, precision, why, console)
+    last = run.checkpoints / "last.ckpt"
+    kept = load_checkpoint(last) if resume and last.exists() else None
+    step = kept["global_step"] if kept else 0
+    log = CsvLog(run.folder / "metrics.csv", up_to=step)
+    learner = Learner(prepared, criterion_of(prepared) if recipe.arm != "ce" else None, cluster_frozen(prepared))
+    keep = KeepBestAndLast(run.checkpoints, log)
+    renew = [RenewClusters()] if prepared.labels.clusters and not prepared.cached and recipe.arm != "ce" else []
+    trainer = Trainer(
+        max_epochs=recipe.epochs,
+        accelerator=recipe.accelerator,
+        devices=recipe.devices,
+        num_nodes=recipe.nodes,
+        precision=precision,  # type: ignore[arg-type]
+        logger=[log, *_loggers(recipe, run, step), *loggers],
+        callbacks=[*renew, ShowProgress(console), keep],
+        plugins=[PlainCheckpointIO()],
+        enable_checkpointing=True,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        log_every_n_steps=10**9,
+        limit_val_batches=None if len(prepared.labels.val) else 0,
+        default_root_dir=run.folder,
+    )
+    batches, held_out = _batches(prepared, trainer)
+    try:
+        trainer.fit(learner, batches, held_out, ckpt_path=last if kept else None)
+    except SystemExit:
+        if trainer.interrupted:  # Lightning makes an exit of Ctrl-C
+            raise KeyboardInterrupt from None
+        raise
+    if first:
+        finish.finish(run, prepared, keep, console, time.perf_counter() - start)
+
+
+def _first() -> bool:
+    """Whether this process is the one that writes; known before any process group is made."""
+    return getattr(rank_zero_only, "rank", 0) == 0
+
+
+def _batches(prepared: Prepared, trainer: Trainer) -> tuple[TrainBatches, EvalBatches]:
+    recipe, labels, world = prepared.recipe, prepared.labels, trainer.world_size
+    if recipe.batch_size % world:
+        raise ValueError(
+            f"batch_size: got {recipe.batch_size} for {world} processes, expected a multiple of their number, "
+            f"since each takes an equal part; set batch_size={max(1, recipe.batch_size // world) * world}."
+        )
+    batches = TrainBatches(prepared.inputs, labels.train, recipe.batch_size, recipe.seed)
+    batches.batch_size = max(world, batches.batch_size // world * world)
+    batches.epoch = lambda: trainer.current_epoch + 1
+    held_out = EvalBatches(prepared.inputs, labels.val)
+    for each in (batches, held_out):
+        each.process, each.processes = trainer.global_rank, world
+    return batches, held_out
+
+
+def _checked(run: Run, recipe: Recipe | None, resume: bool) -> Recipe:
+    """The recipe to train, where the folder agrees."""
+    where = f"out: {str(run.folder)!r}"
+    if not run.started:
+        others = [path.name for path in run.folder.iterdir() if path.name not in (".lock", "checkpoints")]
+        if others or recipe is None:
+            found = f"files of something else ({others[0]})" if others else "no run"
+            raise ValueError(
+                f"{where} holds {found}, expected a run or nothing; choose another folder with --out."
+            )
+        return recipe
+    if not resume:
+        state = "a finished run" if run.finished else "a run that was not finished"
+        todo = "look at it with `torchdiscern evaluate`" if run.finished else "go on with it by --resume"
+        raise ValueError(f"{where} holds {state}, expected nothing; {todo}, or choose another folder with --out.")
+    own = run.recipe
+    if recipe is not None:
+        before, now = own.as_dict(), recipe.as_dict()
+        other = [name for name in now if now[name] != before[name] and name not in MACHINE]
+        if other:
+            raise ValueError(
+                f"{where} holds a run with {other[0]}={before[other[0]]!r}, expected {now[other[0]]!r} to resume "
+                "it; resume it with its own settings, or choose another folder with --out."
+            )
+        own = own.with_settings(**{name: getattr(recipe, name) for name in MACHINE})
+    return own
+
+
+def _loggers(recipe: Recipe, run: Run, step: int) -> Iterator[Logger]:
+    for name in recipe.loggers:
+        if name == "tensorboard":
+            yield lightning_loggers.TensorBoardLogger(
+                run.folder, "tensorboard", "", purge_step=step + 1 if step else None
+            )
+        elif name == "csv":
+            continue
+        elif name in LOGGERS:
+            yield getattr(lightning_loggers, LOGGERS[name])(save_dir=run.folder)
+        else:
+            known = ["tensorboard", *LOGGERS]
+            raise ValueError(
+                f"loggers: got {name!r}, expected some of {', '.join(map(repr, known))}; "
+                f"{checks.nearest(name, known)}"
+            )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Lightning's notes to its own users are none of ours."""
+    log = logging.getLogger("lightning.pytorch")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="lightning")
+        try:
+            yield
+        finally:
+            log.setLevel(before)
+
+
+@contextmanager
+def _full_disk(run: Run) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise OSError(
+            f"out: {str(run.folder)!r} cannot take more ({error.strerror}; {free_text(run.folder)} are free on "
+            "its disk), expected room for checkpoints; make room and go on with --resume, as what was written is "
+            "whole."
+        ) from error
