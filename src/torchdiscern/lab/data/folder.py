@@ -72,7 +72,7 @@ def read_tree(
     if not published:
         rows = without_strangers(without_leaks(rows, findings), findings)
     _check_classes(folder, {row.label for row in rows}, findings)
-    note_copies(rows, findings, across_parts=True)
+    note_copies(rows, findings, across_parts=not published)
     note_classes(rows, tree.classes, findings)
     labels = sorted({row.label for row in rows})
     number = {label: index for index, label in enumerate(labels)}

@@ -16,13 +16,13 @@ ROWS = [
     ("coverage divergence", "coverage_divergence", 1, 4),
     ("dead features", "dead_features", 1, 0),
 ]
-PARTS = {"validation": "val.", "test": "test"}
+PARTS = {"validation": "val", "test": "test"}
 
 
 def rows(result: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Header and rows: validation and test, at the best validation epoch and at the last."""
     columns = [
-        (f"{short} at {result[which]['epoch']} ({which})", result[which][part])
+        (f"{which}, {short}", result[which][part])
         for which in ("best", "last")
         for part, short in PARTS.items()
         if result[which][part] is not None
@@ -33,16 +33,19 @@ def rows(result: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     ]
     for k in columns[0][1]["k_feature_accuracy"] if columns else []:
         body.append([_few(k), *(f"{100 * found['k_feature_accuracy'][k]:.2f}" for _, found in columns)])
-    return ["at epoch", *(name for name, _ in columns)], body
+    return ["", *(name for name, _ in columns)], body
 
 
 def result_table(result: dict[str, Any]) -> Table:
     """The same for the terminal."""
     header, body = rows(result)
-    title = f"{result['data']}: {result['model']}, {result['arm']}, seed {result['seed']}"
+    title = (
+        f"{result['data']}: {result['model']}, {result['arm']}, seed {result['seed']}; "
+        f"best: epoch {result['best']['epoch']}, last: {result['last']['epoch']}"
+    )
     table = Table(title=escape(title), box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     for number, name in enumerate(header):
-        table.add_column(name, justify="right" if number else "left")
+        table.add_column(name, justify="right" if number else "left", no_wrap=not number)
     for cells in body:
         table.add_row(*cells)
     return table
@@ -51,7 +54,7 @@ def result_table(result: dict[str, Any]) -> Table:
 def measured_table(title: str, found: dict[str, Any]) -> Table:
     """One measurement for the terminal."""
     table = Table(title=escape(title), box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
-    table.add_column(f"{found['images']:,} images")
+    table.add_column(f"{found['images']:,} images", no_wrap=True)
     table.add_column("", justify="right")
     for label, key, scale, digits in ROWS:
         table.add_row(label, f"{scale * found[key]:.{digits}f}")
