@@ -103,5 +103,5 @@ def test_matching_undoes_any_renumbering(numbers: list[int], previous: list[int]
 
 
 def test_images_without_a_previous_number_have_no_say() -> None:
-    labels, previous = torch.tensor([0, 1, 1, 1]), torch.tensor([1, 0, -1, -1])
-    assert matched(labels, previous, 2).tolist() == [1, 0, 0, 0]
+    labels, previous = torch.tensor([0, 1, 1, 1, 1]), torch.tensor([0, 1, -1, -1, -1])
+    assert torch.equal(matched(labels, previous, 2), labels)

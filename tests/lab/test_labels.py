@@ -70,7 +70,8 @@ def test_parts_are_disjoint_complete_and_sorted(
 ) -> None:
     where = data.draw(st.lists(st.sampled_from([*sorted(names), ""]), min_size=len(labels), max_size=len(labels)))
     given = {name: torch.tensor([i for i, one in enumerate(where) if one == name]) for name in names}
-    found = split(torch.tensor(labels), given, 0, val, test)
+    unsorted = {name: rows.flip(0) for name, rows in given.items()}
+    found = split(torch.tensor(labels), unsorted, 0, val, test)
     together = [row for rows in found for row in rows.tolist()]
     unused = where.count("") if "train" in where else 0  # a given train part says what is trained on
     assert len(together) == len(set(together)) == len(labels) - unused
@@ -345,6 +346,22 @@ def test_more_noise_keeps_the_wrong_labels_of_less() -> None:
     assert torch.equal(more.target[wrong], less.target[wrong])
 
 
+def test_wrong_labels_stand_anywhere_and_follow_the_seed() -> None:
+    true = torch.zeros(200, dtype=torch.long)
+    parts = {"train": torch.arange(200)}
+    found, other = noisy(true, parts, 2, 0.5, 0), noisy(true, parts, 2, 0.5, 1)
+    assert 30 < int(found[:100].sum()) < 70
+    assert not torch.equal(found, other)
+
+
+def test_fewer_training_images_keep_most_of_their_wrong_labels() -> None:
+    true = torch.arange(1_000) % 10
+    many, few = (noisy(true, {"train": torch.arange(first, 1_000)}, 10, 0.3, 0) for first in (0, 500))
+    both = (many != true) & (few != true)
+    assert int(both.sum()) > 120  # of 150
+    assert torch.equal(many[both], few[both])
+
+
 def test_a_coarse_target_gets_wrong_coarse_classes_and_fine_terms_true_ones() -> None:
     found = make(target="coarse", label_noise=0.5, term_labels="fine")
     assert found.term is not None
@@ -372,6 +389,12 @@ def test_a_share_of_0_is_never_drawn(shares: list[int], seed: int) -> None:
     true = torch.zeros(50, dtype=torch.long)
     found = confused(true, matrix, torch.arange(50), generator(seed))
     assert all(shares[number] for number in found.tolist())
+
+
+def test_shares_that_nearly_sum_to_1_give_classes_alone(write_csv: WriteCsv) -> None:
+    matrix = read_matrix(write_csv("0.4995,0.4996\n0,1\n"), 2)
+    found = confused(torch.zeros(20_000, dtype=torch.long), matrix, torch.arange(20_000), generator(0))
+    assert found.unique().tolist() == [0, 1]
 
 
 @pytest.mark.parametrize(

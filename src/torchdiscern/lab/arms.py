@@ -19,7 +19,7 @@ def criterion_of(arm: str, num_classes: int, **settings: Any) -> Discriminabilit
     """The loss of an arm, None for cross-entropy alone.
 
     Args:
-        arm: one of `NAMES`; `"recommended"` is `DiscriminabilityLoss.recommended`, `"gini"` the paper's two terms.
+        arm: one of `NAMES`; `"recommended"` is `DiscriminabilityLoss.recommended`, `"gini"` the paper's terms.
         num_classes: of the labels that the terms are given.
         **settings: of `DiscriminabilityLoss`, in the place of the arm's.
 

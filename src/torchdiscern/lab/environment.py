@@ -12,7 +12,6 @@ import torch
 
 import torchdiscern
 
-
 LIBRARIES = (
     "torch",
     "torchvision",

@@ -12,8 +12,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from torchdiscern.lab import environment
-from torchdiscern.lab.data.images import available_memory
-from torchdiscern.lab.files import cache_folder, write_atomically
+from torchdiscern.lab.files import available_memory, cache_folder, write_atomically
 from torchdiscern.lab.training.batches import EvalBatches
 from torchdiscern.lab.training.showing import reading
 

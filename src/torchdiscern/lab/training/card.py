@@ -40,7 +40,8 @@ def card(run: Run, result: dict[str, Any]) -> str:
         "images; `torchdiscern train recipe.yaml` trains it again.",
         "## Limits",
         "\n".join(f"- {said}" for said in _caveats(recipe, result)),
-        'Method: Croitoru, Grigore and Ionescu, "Discriminability-enforcing loss to improve representation learning", '
+        'Method: Croitoru, Grigore and Ionescu, "Discriminability-enforcing loss to improve representation '
+        'learning", '
         "CVPR Workshops 2022, arXiv 2202.07073.",
     ]
     return "\n\n".join(paragraphs) + "\n"
