@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from torchdiscern.lab.settings_page import COMMAND, settings_page
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -41,3 +43,8 @@ def test_a_plot_of_other_results_is_seen_and_replaced(tmp_path: Path) -> None:
     assert "growth.svg" in publish(tmp_path, "--check").stdout
     assert publish(tmp_path).returncode == 0
     assert plot.read_bytes() == (ROOT / "results" / "bench" / "growth.svg").read_bytes()
+
+
+def test_the_page_of_settings_is_the_recipe_s() -> None:
+    page = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    assert page == settings_page(), f"a setting has changed; run: {COMMAND}"

@@ -85,7 +85,8 @@ def train(
     from rich.console import Console
 
     from torchdiscern.lab.recipe import Recipe
-    from torchdiscern.lab.training.run import chosen_recipe, default_folder, train
+    from torchdiscern.lab.training.folder import Run
+    from torchdiscern.lab.training.run import LostProcessError, chosen_recipe, default_folder, is_first, train
 
     console = Console()
     found = chosen_recipe(recipe, data, model, settings or ())
@@ -95,17 +96,24 @@ def train(
             "`torchdiscern recipes` lists what ships, --data photos takes a folder with one folder of images a "
             "class."
         )
-    if dry_run and found is not None:
+    if dry_run:
         from torchdiscern.lab.training.plan import plan
 
-        plan(found, console)
+        plan(found or Run(out or default_folder(Recipe())).recipe, console)
         return
     try:
         train(found, out, resume=resume, console=console)
     except KeyboardInterrupt:
-        folder = out or default_folder(found or Recipe())
-        typer.echo(f"Stopped. Finished epochs are kept; --resume --out {folder} goes on.", err=True)
+        if is_first():
+            folder = out or default_folder(found or Recipe())
+            kept = "Finished epochs are kept" if Run(folder).started else "Nothing was begun"
+            goes_on = f"--resume --out {folder} goes on" if Run(folder).started else "the same command begins"
+            typer.echo(f"Stopped. {kept}; {goes_on}.", err=True)
         raise typer.Exit(130) from None
+    except LostProcessError:
+        if is_first():
+            raise
+        raise typer.Exit(1) from None  # the first process says it
 
 
 recipes = typer.Typer(help="The recipes that ship.", invoke_without_command=True)
@@ -151,12 +159,14 @@ def evaluate(
 
     from rich.console import Console
 
-    from torchdiscern.lab.files import write_atomically
+    from torchdiscern.lab.files import make_folder, write_atomically
     from torchdiscern.lab.training.evaluate import evaluate
     from torchdiscern.lab.training.folder import Run
     from torchdiscern.lab.training.results import measured_table
 
     console = Console()
+    if out is not None:
+        make_folder(out.parent, "out")
     found = evaluate(Run(run), data, console)
     console.print(measured_table(str(data or run), found))
     if out is not None:

@@ -55,7 +55,7 @@ class Recipe:
         "Data",
     )
     image_size: int | None = _setting(
-        None, "Pixels a side; by default the data set's, or for photographs what the network is made for.", low=4
+        None, "Pixels a side; by default the data set's, or 224 for photographs.", low=4
     )
     val_fraction: float = _setting(
         0.1, "Share of the training images of each class held out for validation.", low=0, below=1

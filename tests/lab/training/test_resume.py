@@ -13,8 +13,8 @@ from rich.console import Console
 
 from torchdiscern.lab import Recipe, Run, train
 
-# everything that a run must remember: dropout, augmentation, running class means, clusters, a ramp, an optimizer's
-# moments
+# everything that a run must remember: dropout, augmentation, running class means, clusters, a ramp, an
+# optimizer's moments
 RECIPE = Recipe.named("digits").with_settings(
     epochs=30,
     dropout=0.2,

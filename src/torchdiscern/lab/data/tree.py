@@ -41,7 +41,8 @@ def walk(root: Path, findings: Findings, passed_over: Collection[str] = ()) -> T
     tree = Tree()
     top = walker.entries(str(root))
     folders = {entry.name for entry in top if entry.is_dir()}
-    has_parts = "train" in folders and any(PARTS.get(name, "train") != "train" for name in folders)
+    others = any(PARTS.get(name, "train") != "train" for name in folders)
+    has_parts = "train" in folders and (others or len(folders) == 1)
     groups: dict[str, list[os.DirEntry[str]]] = {}
     if has_parts:
         for name in PARTS:  # so that train comes first

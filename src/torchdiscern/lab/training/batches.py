@@ -74,7 +74,10 @@ class TrainBatches:
 
 
 class EvalBatches:
-    """Given rows in their order; of several processes each takes its part."""
+    """Given rows in their order; of several processes each takes its part, in as many batches as the others.
+
+    Where there are fewer rows than processes each takes all of them, which leaves means as they are.
+    """
 
     def __init__(self, inputs: Inputs, rows: Tensor, batch_size: int = 256) -> None:
         self.inputs = inputs
@@ -83,13 +86,16 @@ class EvalBatches:
         self.process, self.processes = 0, 1
 
     def __len__(self) -> int:
-        own = len(self.rows[self.process :: self.processes])
-        return -(-own // self.batch_size)
+        largest = len(self.rows) if len(self.rows) < self.processes else -(-len(self.rows) // self.processes)
+        return -(-largest // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        own = self.rows[self.process :: self.processes]
+        shared = self.processes > 1 and len(self.rows) >= self.processes
+        own = self.rows[self.process :: self.processes] if shared else self.rows
+        # a process with one batch more would wait for the others to share the buffers of batch norm
+        cut = own.tensor_split(len(self)) if shared else own.split(self.batch_size)
         none = torch.empty(0, DRAWS)
-        parts = [(rows, none, len(rows)) for rows in own.split(self.batch_size) if len(rows)]
+        parts = [(rows, none, len(rows)) for rows in cut if len(rows)]
         yield from _ahead(self.inputs, parts)
 
 

@@ -45,7 +45,7 @@ def frozen_outputs(frozen: nn.Module, prepared: "Prepared", example: Tensor, con
     with reading(console, "Computing what the frozen part gives") as progress:
         batches = EvalBatches(prepared.inputs, torch.arange(rows), BATCH)
         for batch in progress(batches):
-            images = batch.inputs.to(device).to(torch.float32, memory_format=torch.channels_last)
+            images = batch.inputs.to(device).to(torch.float32, memory_format=prepared.memory_format)
             parts.append(frozen(images.mul_(scale).add_(shift)).float().cpu())
     frozen.to("cpu")
     found = torch.cat(parts)

@@ -14,6 +14,8 @@ from torchdiscern.lab.files import write_atomically
 from torchdiscern.lab.training.csv_log import CsvLog
 from torchdiscern.lab.training.learner import Learner
 
+NEEDED = {"state_dict", "global_step", "callbacks"}
+
 
 class PlainCheckpointIO(TorchCheckpointIO):
     """Lightning's checkpoints, written atomically and never unpickled beyond tensors and plain types."""
@@ -35,6 +37,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     """
     try:
         found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        if not found.keys() >= NEEDED:
+            raise KeyError
     except Exception as error:  # torch raises a dozen kinds
         raise ValueError(
             f"checkpoints: {str(path)!r} could not be read as tensors and plain types "

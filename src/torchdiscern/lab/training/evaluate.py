@@ -5,12 +5,14 @@ from typing import Any
 
 import torch
 from rich.console import Console
+from torch import Tensor
 
 from torchdiscern.lab import environment
 from torchdiscern.lab.data import load_images
+from torchdiscern.lab.training.batches import Inputs
 from torchdiscern.lab.training.folder import Run
 from torchdiscern.lab.training.measure import Reader, class_means, measured
-from torchdiscern.lab.training.prepared import Prepared, load
+from torchdiscern.lab.training.prepared import Prepared, load, memory_format_of
 from torchdiscern.lab.training.showing import reading
 from torchdiscern.lab.training.trained import trained_network
 
@@ -21,8 +23,7 @@ def evaluate(run: Run, data: Path | None = None, console: Console | None = None)
     Args:
         run: the run.
         data: a folder with a folder of images a class, some of the run's classes, all of whose images are
-        measured;
-            by default the run's own test images.
+            measured; by default the run's own test images.
         console: where to show how far it is.
 
     Returns:
@@ -41,7 +42,7 @@ def evaluate(run: Run, data: Path | None = None, console: Console | None = None)
             "expected the same, as its split and class means come from them; bring them back."
         )
     network = trained_network(run)
-    network.module.to(memory_format=torch.channels_last)
+    network.module.to(memory_format=memory_format_of(network.module))
     layers, mean, std = tuple(made["layers"]), tuple(made["mean"]), tuple(made["std"])
     own = Prepared(recipe, images, labels, network, network.module, images.pixels, False, [], layers, mean, std)
     device = environment.device_of(environment.accelerator_of(recipe.accelerator))
@@ -60,6 +61,22 @@ def evaluate(run: Run, data: Path | None = None, console: Console | None = None)
         return measured(reader, torch.arange(len(target)), target, means)
 
 
+class _Grey:
+    """Colour images as a network for one channel takes them; a folder's are read as colour."""
+
+    def __init__(self, pixels: Inputs) -> None:
+        self.pixels = pixels
+
+    @property
+    def shape(self) -> torch.Size:
+        images, _, *sides = self.pixels.shape
+        return torch.Size((images, 1, *sides))
+
+    def __getitem__(self, rows: Tensor) -> Tensor:
+        shares = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)  # ITU-R BT.601, as image libraries have it
+        return (self.pixels[rows] * shares).sum(1, keepdim=True).round().to(torch.uint8)
+
+
 def _others(data: Path, own: Prepared, console: Console) -> tuple[Prepared, torch.Tensor]:
     with reading(console) as progress:
         images = load_images(str(data), own.images.pixels.shape[-1], progress=progress)
@@ -71,13 +88,14 @@ def _others(data: Path, own: Prepared, console: Console) -> tuple[Prepared, torc
             f"expected some of its {len(known)} classes; rename or remove its folder."
         )
     target = torch.tensor([known[name] for name in images.classes])[images.labels]
+    grey = own.images.pixels.shape[1] == 1 and images.pixels.shape[1] == 3
     prepared = Prepared(
         own.recipe,
         images,
         own.labels,
         own.network,
         own.module,
-        images.pixels,
+        _Grey(images.pixels) if grey else images.pixels,
         False,
         [],
         own.layers,

@@ -11,7 +11,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from torchdiscern import checks
-from torchdiscern.lab.files import write_atomically
+from torchdiscern.lab.files import make_folder, write_atomically
 from torchdiscern.lab.training.folder import Run
 
 FORMATS = {"onnx": "model.onnx", "torch.export": "model.pt2", "safetensors": "exported.safetensors"}
@@ -24,8 +24,7 @@ def export(run: Run, format: str, out: Path | None = None, console: Console | No
     Args:
         run: a finished run.
         format: `"onnx"`, checked in onnxruntime; `"torch.export"`, loaded and checked in PyTorch;
-        `"safetensors"`,
-            the weights with normalisation and class names in the file's metadata.
+            `"safetensors"`, the weights with normalisation and class names in the file's metadata.
         out: the file; by default in the run's folder.
         console: where to print.
 
@@ -40,6 +39,7 @@ def export(run: Run, format: str, out: Path | None = None, console: Console | No
     console = console or Console(quiet=True)
     run.result  # noqa: B018, says what is missing
     path = out or run.folder / FORMATS[format]
+    make_folder(path.parent, "out")
     if format == "safetensors":
         made = run.made_with
         about = {"format": "pt", "model": run.recipe.model, "classes": "\n".join(made["classes"])}

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,8 +18,13 @@ from torch import Tensor, nn
 from torchdiscern.lab.files import make_folder, write_atomically
 from torchdiscern.lab.recipe import MADE_WITH, Recipe
 
+# what a process that was killed leaves of a file of ours; `files.write_atomically` names them so
+LEFTOVER = re.compile(
+    r"\.(recipe\.yaml|metrics\.csv|result\.json|README\.md|model\.\w+|exported\.safetensors|\w+\.ckpt)\.\w{8}"
+)
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, init=False)
 class Run:
     """A run's folder.
 
@@ -27,11 +33,14 @@ class Run:
     all is done, `result.json`.
 
     Example:
-        >>> Run(Path("runs/nowhere")).finished
+        >>> Run("runs/nowhere").finished
         False
     """
 
     folder: Path
+
+    def __init__(self, folder: Path | str) -> None:
+        object.__setattr__(self, "folder", Path(folder))
 
     @property
     def recipe_file(self) -> Path:
@@ -66,7 +75,12 @@ class Run:
     def made_with(self) -> dict[str, Any]:
         """Versions, hardware, git state, fingerprint of the images, classes, and what was decided."""
         self._expect(self.recipe_file)
-        found: dict[str, Any] = yaml.safe_load(self.recipe_file.read_text())[MADE_WITH]
+        found: dict[str, Any] | None = yaml.safe_load(self.recipe_file.read_text()).get(MADE_WITH)
+        if found is None:
+            raise ValueError(
+                f"run: {str(self.recipe_file)!r} does not say what the run was made with, expected `{MADE_WITH}` "
+                "in it; bring the file back as training wrote it."
+            )
         return found
 
     @property
@@ -128,10 +142,22 @@ def held(run: Run) -> Iterator[None]:
 
 
 def clear_leftovers(folder: Path) -> None:
-    """Removes what a killed process was writing; its names begin with a dot and belong to nobody else."""
+    """Removes what a killed process was writing, and nothing that someone else may have put there."""
     for path in folder.glob(".*.*"):
-        if path.is_file() and path.name != ".lock":
+        if LEFTOVER.fullmatch(path.name) and path.is_file():
             path.unlink(missing_ok=True)
+
+
+def strange_file(run: Run) -> str | None:
+    """The name of a file in the folder of a run that has not begun which is none of ours, if there is one."""
+    for folder in (run.folder, run.checkpoints):
+        if not folder.is_dir():
+            continue
+        for path in sorted(folder.iterdir()):
+            ours = path.name == ".lock" or path == run.checkpoints or LEFTOVER.fullmatch(path.name)
+            if not ours:
+                return path.name
+    return None
 
 
 def free_text(path: Path) -> str:

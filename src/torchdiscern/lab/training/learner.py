@@ -89,6 +89,9 @@ class Learner(LightningModule):
         if self.global_step % self.recipe.log_every and not last:
             return
         names, values = list(self.parts), torch.stack([value.float() for value in self.parts.values()])
+        # of the whole batch, not of this process's part of it
+        values = self.trainer.strategy.reduce(values, reduce_op="mean")
+        assert isinstance(values, Tensor)
         row = dict(zip(names, values.tolist(), strict=True))
         now = time.perf_counter()
         row["images_per_second"] = self._images / (now - self._since)
@@ -142,6 +145,6 @@ def ready(batch: Batch, prepared: Prepared, augment: str = "none") -> Tensor:
         return images.float()
     if augment != "none":
         images = augmented(images, augment, batch.draws)
-    images = images.to(torch.float32, memory_format=torch.channels_last)
+    images = images.to(torch.float32, memory_format=prepared.memory_format)
     scale, shift = prepared.scale.to(images.device), prepared.shift.to(images.device)
     return images.mul_(scale).add_(shift)

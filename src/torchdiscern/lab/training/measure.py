@@ -18,6 +18,7 @@ from torchdiscern.metrics import ClassMeans, CoverageDivergence, DeadFeatures, I
 
 KS = (1, 5, 20)
 BINS = 15
+ALONE: dict[str, Any] = {"sync_on_compute": False}  # the other processes that trained are gone by now
 
 
 class Reader:
@@ -62,7 +63,9 @@ class Reader:
 def class_means(reader: Reader) -> Tensor:
     """Mean of what the classifier reads over the training images of each class, with its sign, `[C, D]`."""
     prepared = reader.prepared
-    metric = ClassMeans(prepared.num_classes, reader.classifier.in_features, signed=True).to(reader.device)
+    metric = ClassMeans(prepared.num_classes, reader.classifier.in_features, signed=True, **ALONE).to(
+        reader.device
+    )
     for rows, _, read, _ in reader.batches(prepared.labels.train):
         metric.update(read.flatten(1), prepared.labels.true[rows].to(reader.device))
     found: Tensor = metric.compute()
@@ -86,11 +89,11 @@ def measured(reader: Reader, rows: Tensor, target: Tensor, means: Tensor) -> dic
     prepared, C = reader.prepared, reader.prepared.num_classes
     head = reader.classifier
     of_logits = {
-        "accuracy": MulticlassAccuracy(C, average="micro"),
-        "accuracy_macro": MulticlassAccuracy(C, average="macro"),
-        "calibration_error": MulticlassCalibrationError(C, n_bins=BINS),
+        "accuracy": MulticlassAccuracy(C, average="micro", **ALONE),
+        "accuracy_macro": MulticlassAccuracy(C, average="macro", **ALONE),
+        "calibration_error": MulticlassCalibrationError(C, n_bins=BINS, **ALONE),
     }
-    few = {k: KFeatureAccuracy(means, head.weight, head.bias, k) for k in KS if k <= head.in_features}
+    few = {k: KFeatureAccuracy(means, head.weight, head.bias, k, **ALONE) for k in KS if k <= head.in_features}
     of_layers: dict[str, dict[str, Any]] = {}
     for metric in (*of_logits.values(), *few.values()):
         metric.to(reader.device)
@@ -122,10 +125,10 @@ def _of_layer(prepared: Prepared, values: Tensor, device: torch.device) -> dict[
     axis = prepared.network.feature_dim if values.ndim > 2 else 1
     shape = (prepared.num_classes, values.shape[axis])
     found = {
-        "impurity": Impurity(*shape, feature_dim=axis),
-        "impurity_renyi": Impurity(*shape, "renyi", feature_dim=axis),
-        "coverage_divergence": CoverageDivergence(*shape, feature_dim=axis),
-        "dead_features": DeadFeatures(*shape, feature_dim=axis),
+        "impurity": Impurity(*shape, feature_dim=axis, **ALONE),
+        "impurity_renyi": Impurity(*shape, "renyi", feature_dim=axis, **ALONE),
+        "coverage_divergence": CoverageDivergence(*shape, feature_dim=axis, **ALONE),
+        "dead_features": DeadFeatures(*shape, feature_dim=axis, **ALONE),
     }
     return {name: metric.to(device) for name, metric in found.items()}
 

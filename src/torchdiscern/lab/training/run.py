@@ -2,13 +2,17 @@
 
 import errno
 import logging
+import signal
+import threading
 import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch.loggers as lightning_loggers
+import torch.distributed as dist
 from lightning import Trainer
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
@@ -22,13 +26,17 @@ from torchdiscern.lab.training.batches import EvalBatches, TrainBatches
 from torchdiscern.lab.training.checkpoints import KeepBestAndLast, PlainCheckpointIO, load_checkpoint
 from torchdiscern.lab.training.clustering import RenewClusters
 from torchdiscern.lab.training.csv_log import CsvLog
-from torchdiscern.lab.training.folder import Run, clear_leftovers, free_text, held, start_folder
+from torchdiscern.lab.training.folder import Run, clear_leftovers, free_text, held, start_folder, strange_file
 from torchdiscern.lab.training.learner import Learner
 from torchdiscern.lab.training.prepared import WEIGHTS_AT_HAND, Prepared, cluster_frozen, criterion_of, prepare
 from torchdiscern.lab.training.progress import ShowProgress
 
 LOGGERS = {"wandb": "WandbLogger", "mlflow": "MLFlowLogger", "comet": "CometLogger", "neptune": "NeptuneLogger"}
 MACHINE = ("accelerator", "devices", "nodes", "precision", "threads", "log_every", "loggers", "name", "about")
+
+
+class LostProcessError(RuntimeError):
+    """Another process of the same training is gone, and has said why if it could."""
 
 
 def default_folder(recipe: Recipe) -> Path:
@@ -53,10 +61,17 @@ def chosen_recipe(
     own = {key: value for key, value in {"data": data, "model": model}.items() if value is not None}
     if name is not None:
         return Recipe.named(name).with_texts(settings).with_settings(**own)
-    if not own and not settings:
+    if not own:
+        if settings:
+            raise ValueError(
+                f"set: got {settings[0]} without a recipe, expected one to change; name one, as in train digits "
+                f"--set {settings[0]}."
+            )
         return None
-    start = "pretrained" if model is None or model in WEIGHTS_AT_HAND else "scratch"
-    return Recipe.named(start).with_settings(name="").with_texts(settings).with_settings(**own)
+    wanted = Recipe().with_texts(settings).pretrained
+    at_hand = model is None or model in WEIGHTS_AT_HAND
+    start = "pretrained" if wanted or (at_hand and wanted is None) else "scratch"
+    return Recipe.named(start).with_settings(name="").with_settings(**own).with_texts(settings)
 
 
 def train(
@@ -93,15 +108,18 @@ def train(
         ...     print(sorted(path.name for path in run.folder.iterdir() if path.name[0] != "."))
         ['README.md', 'checkpoints', 'metrics.csv', 'model.safetensors', 'recipe.yaml', 'result.json']
     """
-    console = console or Console()
+    console = (console or Console()) if is_first() else Console(quiet=True)
     if recipe is None and (out is None or not resume):
         raise ValueError(
             "recipe: got none, expected one, or resume=True with the folder of a run; pass a recipe."
         )
     run = Run(Path(out) if out is not None else default_folder(recipe or Recipe()))
-    first = _first()
+    first = is_first()
     with ExitStack() as stack:
+        if not first and resume and run.finished:  # the first process has nothing to train with this one either
+            return run
         if first:
+            _expect_own(run, recipe)  # before a lock is put there
             stack.enter_context(held(run))
             clear_leftovers(run.folder)
             clear_leftovers(run.checkpoints)
@@ -121,7 +139,7 @@ def train(
 
 def _train(run: Run, recipe: Recipe, resume: bool, console: Console, loggers: Sequence[Logger]) -> None:
     start = time.perf_counter()
-    first = _first()
+    first = is_first()
     prepared = prepare(recipe, console)
     made = run.made_with if run.started and resume else {}
     if made and made["data"]["fingerprint"] != prepared.images.fingerprint:
@@ -168,15 +186,27 @@ def _train(run: Run, recipe: Recipe, resume: bool, console: Console, loggers: Se
     batches, held_out = _batches(prepared, trainer)
     try:
         trainer.fit(learner, batches, held_out, ckpt_path=last if kept else None)
-    except SystemExit:
-        if trainer.interrupted:  # Lightning makes an exit of Ctrl-C
+    except BaseException as error:
+        launcher: Any = trainer.strategy.launcher
+        if hasattr(launcher, "kill"):  # those that it started would wait for this one
+            launcher.kill(signal.SIGKILL)
+        if trainer.interrupted and isinstance(error, SystemExit):  # Lightning makes an exit of Ctrl-C
             raise KeyboardInterrupt from None
+        if trainer.world_size > 1 and _is_broken_off(error):
+            raise LostProcessError(
+                f"devices: one of {trainer.world_size} processes ended early, expected all to train to the end; "
+                "its own message says why, and --resume goes on after the last whole epoch."
+            ) from error
         raise
     if first:
         finish.finish(run, prepared, keep, console, time.perf_counter() - start)
 
 
-def _first() -> bool:
+def _is_broken_off(error: BaseException) -> bool:
+    return isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error))
+
+
+def is_first() -> bool:
     """Whether this process is the one that writes; known before any process group is made."""
     return getattr(rank_zero_only, "rank", 0) == 0
 
@@ -197,17 +227,24 @@ def _batches(prepared: Prepared, trainer: Trainer) -> tuple[TrainBatches, EvalBa
     return batches, held_out
 
 
+def _expect_own(run: Run, recipe: Recipe | None) -> Recipe:
+    """The recipe to train in a folder without a run, where there is nothing of someone else's."""
+    if run.started:
+        return recipe or run.recipe
+    other = strange_file(run)
+    if other is None and recipe is not None:
+        return recipe
+    found = f"files of something else ({other})" if other else "no run"
+    raise ValueError(
+        f"out: {str(run.folder)!r} holds {found}, expected a run or nothing; choose another folder with --out."
+    )
+
+
 def _checked(run: Run, recipe: Recipe | None, resume: bool) -> Recipe:
     """The recipe to train, where the folder agrees."""
     where = f"out: {str(run.folder)!r}"
     if not run.started:
-        others = [path.name for path in run.folder.iterdir() if path.name not in (".lock", "checkpoints")]
-        if others or recipe is None:
-            found = f"files of something else ({others[0]})" if others else "no run"
-            raise ValueError(
-                f"{where} holds {found}, expected a run or nothing; choose another folder with --out."
-            )
-        return recipe
+        return _expect_own(run, recipe)
     if not resume:
         state = "a finished run" if run.finished else "a run that was not finished"
         todo = "look at it with `torchdiscern evaluate`" if run.finished else "go on with it by --resume"
@@ -246,26 +283,41 @@ def _loggers(recipe: Recipe, run: Run, step: int) -> Iterator[Logger]:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Lightning's notes to its own users are none of ours."""
-    log = logging.getLogger("lightning.pytorch")
-    before = log.level
-    log.setLevel(logging.ERROR)
+    logs = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    before = [log.level for log in logs]
+    for log in logs:
+        log.setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="lightning")
         try:
             yield
         finally:
-            log.setLevel(before)
+            for log, level in zip(logs, before, strict=True):
+                log.setLevel(level)
 
 
 @contextmanager
 def _full_disk(run: Run) -> Iterator[None]:
+    heard = threading.excepthook
+
+    def hear(args: Any) -> None:
+        if not _is_full(args.exc_value):  # TensorBoard writes in a thread, and raises here what that met
+            heard(args)
+
+    threading.excepthook = hear
     try:
         yield
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if not _is_full(error):
             raise
         raise OSError(
             f"out: {str(run.folder)!r} cannot take more ({error.strerror}; {free_text(run.folder)} are free on "
             "its disk), expected room for checkpoints; make room and go on with --resume, as what was written is "
             "whole."
         ) from error
+    finally:
+        threading.excepthook = heard
+
+
+def _is_full(error: BaseException | None) -> bool:
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
