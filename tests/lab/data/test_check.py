@@ -1,6 +1,7 @@
 """What a person sees of the check."""
 
 import io
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -50,9 +51,11 @@ def test_what_is_wrong_is_told(folder: Path) -> None:
     check_folder(folder, console)
     text = written(console)
     assert "Nothing is wrong" not in text
-    line = next(line for line in text.splitlines() if "unreadable" in line)
-    assert "train/cat/[red]bad[red] :smile:.jpg" in line
-    assert " 1 " in line
+    kind, first = next(
+        (line, after) for line, after in pairwise(text.splitlines()) if "unreadable or damaged: left out" in line
+    )
+    assert "first: train/cat/[red]bad[red] :smile:.jpg" in first
+    assert kind.startswith("1 ")
     assert "left out" in line
     assert "mend or remove them" in line
 

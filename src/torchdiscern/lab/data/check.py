@@ -4,7 +4,6 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich import box
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -61,13 +60,14 @@ def summary(images: Images) -> str:
 
 def findings_table(findings: Sequence[Finding]) -> Table:
     """The findings, a kind a row, safe to print whatever the files are called."""
-    table = Table("found", box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("count", justify="right")
-    for name in ("the first", "what was done", "what you can do"):
-        table.add_column(name, overflow="fold")
+    table = Table(box=None, show_header=False, padding=(0, 1, 0, 0))
+    table.add_column(justify="right")
+    table.add_column(overflow="fold")
     for one in findings:
-        cells = (one.kind, f"{one.count:,}", one.first, one.effect, one.advice)
-        table.add_row(*(Text(shown(cell)) for cell in cells))
+        said = Text(shown(f"{one.kind}: {one.effect}"))
+        said.stylize("bold", 0, len(shown(one.kind)))
+        said.append("\n" + shown(f"first: {one.first}") + "\n" + shown(f"what you can do: {one.advice}"))
+        table.add_row(f"{one.count:,}", said)
     return table
 
 
