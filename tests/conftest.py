@@ -1,17 +1,21 @@
-"""What several test files share: the authors' numbers and the doctests' surroundings."""
+"""What several test files share: the authors' numbers, images, and runs."""
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import settings
+from PIL import Image
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from torchdiscern.lab import Run
 
 torch.set_num_threads(1)  # small tensors: a second thread costs more than it brings
 
@@ -67,3 +71,31 @@ def fresh_compiler() -> Iterator[None]:
     torch.compiler.reset()
     yield
     torch.compiler.reset()
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three classes of ten small images, told apart by their colour."""
+    folder = tmp_path_factory.mktemp("photos")
+    random = np.random.default_rng(0)
+    for number, name in enumerate(["red", "green", "blue"]):
+        (folder / name).mkdir()
+        for index in range(10):
+            pixels = random.integers(0, 120, (32, 32, 3), dtype=np.uint8)
+            pixels[..., number] += 130
+            Image.fromarray(pixels).save(folder / name / f"{index}.png")
+    return folder
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> "Callable[..., Run]":
+    """Trains a recipe by name with other settings, without a word, and gives the run."""
+    from rich.console import Console
+
+    from torchdiscern.lab import Recipe, train  # the ground floor's tests run without the lab
+
+    def run(name: str, folder: str = "run", **settings: Any) -> "Run":
+        recipe = Recipe.named(name).with_settings(loggers=(), **settings)
+        return train(recipe, tmp_path / folder, console=Console(quiet=True))
+
+    return run

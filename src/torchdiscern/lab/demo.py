@@ -24,38 +24,36 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from torchdiscern import DiscriminabilityLoss, FeatureTap, functional
-from torchdiscern.lab import data, environment, files
+from torchdiscern.lab import arms, data, environment, files
 from torchdiscern.lab.evidence import paired_difference
 from torchdiscern.lab.networks.small import SmallConvNet
 from torchdiscern.lab.pictures import Pictures
+from torchdiscern.lab.recipe import Recipe
 from torchdiscern.lab.report import write_report
 from torchdiscern.lab.tables import arms_table, verdicts
 
 BASELINE = "cross-entropy"
-ARMS: dict[str, dict[str, Any] | None] = {
-    BASELINE: None,
-    "paper's terms": {"impurity": "gini", "impurity_weight": 0.5, "kl_weight": 0.5},
-    "scale-free": {"impurity": "renyi", "impurity_weight": 1.0, "kl_weight": 0.5, "damping": 0.1},
-}
+RECIPE = Recipe.named("digits")
+ARMS = {BASELINE: arms.ARMS["ce"], "paper's terms": arms.ARMS["gini"], "scale-free": arms.ARMS["renyi"]}
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the demo runs; equal settings on equal images give equal numbers, times aside.
+    """What the demo runs, by default with the recipe `digits`; equal settings on equal images give equal numbers.
 
     `data` is a folder with one folder of images a class; None stands for scikit-learn's handwritten digits.
     """
 
     data: str | None = None
     seeds: int = 5
-    epochs: int = 20
+    epochs: int = RECIPE.epochs
     label_noise: float = 0.0
-    batch_size: int = 64
-    learning_rate: float = 0.1
-    weight_decay: float = 5e-4
-    test_share: float = 0.5
+    batch_size: int = RECIPE.batch_size
+    learning_rate: float = RECIPE.learning_rate
+    weight_decay: float = RECIPE.weight_decay
+    test_share: float = RECIPE.test_fraction
     image_size: int = 48
-    width: int = 64
+    width: int = RECIPE.width or 64
 
     def __post_init__(self) -> None:
         for name in ("seeds", "epochs", "batch_size"):

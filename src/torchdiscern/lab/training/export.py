@@ -98,7 +98,7 @@ def _program(model: nn.Module, example: Tensor) -> tuple[bytes, Run_]:
 
 def _onnx(model: nn.Module, example: Tensor) -> tuple[bytes, Run_]:
     try:
-        import onnxruntime  # type: ignore[import-untyped]
+        import onnxruntime
         import onnxscript  # noqa: F401
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
