@@ -16,10 +16,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import yaml
 from rich.console import Console
 from rich.table import Table
 
-PAGES = ["README.md", "docs/cost.md", "docs/scale.md"]
+PAGES = ["README.md", "docs/cost.md", "docs/scale.md", "docs/experiments.md"]
 
 
 def main() -> int:
@@ -112,11 +113,50 @@ def rivals_sentence(results: Path) -> str:
     return f"on 200 samples of 2,048 features other losses took, in times of ours: {', '.join(named)}"
 
 
+def training_runs(results: Path) -> str:
+    """The runs kept in the folder `training` beside the benchmarks: one a line, each one seed."""
+    header = [
+        "run",
+        "arm",
+        "seed",
+        "test, best epoch",
+        "test, last",
+        "by 5 features",
+        "impurity (Renyi)",
+        "minutes",
+    ]
+    lines = [header, ["---", "---", *["---:"] * 6]]
+    machines = set()
+    for file in sorted((results.parent / "training").glob("*/result.json")):
+        found = json.loads(file.read_text(encoding="utf-8"))
+        best, last = found["best"]["test"], found["last"]["test"]
+        recipe = yaml.safe_load((file.parent / "recipe.yaml").read_text(encoding="utf-8"))["made_with"]
+        machines.add(f"torch {recipe['versions']['torch']}, {recipe['hardware']['processor']}")
+        percent = [100 * best["accuracy"], 100 * last["accuracy"], 100 * last["k_feature_accuracy"]["5"]]
+        lines.append(
+            [
+                f"`{found['recipe']}`",
+                found["arm"],
+                str(found["seed"]),
+                f"{percent[0]:.2f}% ({found['best']['epoch']} of {found['epochs']})",
+                *(f"{value:.2f}%" for value in percent[1:]),
+                f"{last['impurity_renyi']:.3f}",
+                f"{found['seconds']['training'] / 60:.1f}",
+            ]
+        )
+    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return (
+        f"\n\n{table}\n\n*`torchdiscern train RUN --set arm=ARM --set seed=SEED`; features and impurity of the "
+        f"last epoch; {'; '.join(sorted(machines))}; the folders lie in `results/training`*\n\n"
+    )
+
+
 SENTENCES = {
     "step": step_sentence,
     "whole-step": whole_step_sentence,
     "classes": classes_sentence,
     "rivals": rivals_sentence,
+    "results": training_runs,
 }
 
 

@@ -29,7 +29,7 @@ from torchdiscern import FeatureTap
 from torchdiscern.lab import Recipe, environment, train
 from torchdiscern.lab.training.batches import TrainBatches
 from torchdiscern.lab.training.learner import optimizer_of, ready
-from torchdiscern.lab.training.prepared import Prepared, criterion_of, prepare
+from torchdiscern.lab.training.prepared import Prepared, criterion_of, load, prepare
 
 CLASSES, IMAGES, STEPS = 100, 52, 40
 QUIET = Console(quiet=True)
@@ -107,14 +107,15 @@ def main() -> None:
             accelerator=accelerator,
             devices=1,
         )
-        prepared = prepare(recipe, QUIET)
+        loaded = load(recipe, QUIET)
         arms: dict[str, list[float]] = {"train": [], "bare": []}
-        by_hand(recipe, prepared)  # the first pass meets a cold machine
+        by_hand(recipe, prepare(recipe, QUIET, loaded))  # the first pass meets a cold machine
         for number in track(range(options.rounds), "Measuring"):
             for arm in sorted(arms, reverse=number % 2 == 0):
-                speed = (
-                    by_train(recipe, folder / f"run-{number}") if arm == "train" else by_hand(recipe, prepared)
-                )
+                if arm == "train":
+                    speed = by_train(recipe, folder / f"run-{number}")
+                else:  # a network of its own each time, as a run has
+                    speed = by_hand(recipe, prepare(recipe, QUIET, loaded))
                 arms[arm].append(speed)
     found = ratio(arms["train"], arms["bare"])
     rows = [[arm, str(spread(values))] for arm, values in arms.items()] + [["train/bare", str(found)]]
