@@ -115,39 +115,28 @@ def rivals_sentence(results: Path) -> str:
 
 def training_runs(results: Path) -> str:
     """The runs kept in the folder `training` beside the benchmarks: one a line, each one seed."""
-    header = [
-        "run",
-        "arm",
-        "seed",
-        "test, best epoch",
-        "test, last",
-        "by 5 features",
-        "impurity (Renyi)",
-        "minutes",
-    ]
-    lines = [header, ["---", "---", *["---:"] * 6]]
+    lines = [["run, arm, seed", "best, %", "last, %", "by 5 features, %", "impurity", "minutes"]]
+    lines.append(["---", *["---:"] * 5])
     machines = set()
     for file in sorted((results.parent / "training").glob("*/result.json")):
         found = json.loads(file.read_text(encoding="utf-8"))
         best, last = found["best"]["test"], found["last"]["test"]
-        recipe = yaml.safe_load((file.parent / "recipe.yaml").read_text(encoding="utf-8"))["made_with"]
-        machines.add(f"torch {recipe['versions']['torch']}, {recipe['hardware']['processor']}")
-        percent = [100 * best["accuracy"], 100 * last["accuracy"], 100 * last["k_feature_accuracy"]["5"]]
+        made = yaml.safe_load((file.parent / "recipe.yaml").read_text(encoding="utf-8"))["made_with"]
+        machines.add(f"torch {made['versions']['torch']}, {made['hardware']['processor']}")
+        shares = [best["accuracy"], last["accuracy"], last["k_feature_accuracy"]["5"]]
         lines.append(
             [
-                f"`{found['recipe']}`",
-                found["arm"],
-                str(found["seed"]),
-                f"{percent[0]:.2f}% ({found['best']['epoch']} of {found['epochs']})",
-                *(f"{value:.2f}%" for value in percent[1:]),
+                f"`{found['recipe']}` {found['arm']}, {found['seed']}",
+                *(f"{100 * share:.2f}" for share in shares),
                 f"{last['impurity_renyi']:.3f}",
                 f"{found['seconds']['training'] / 60:.1f}",
             ]
         )
     table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     return (
-        f"\n\n{table}\n\n*`torchdiscern train RUN --set arm=ARM --set seed=SEED`; features and impurity of the "
-        f"last epoch; {'; '.join(sorted(machines))}; the folders lie in `results/training`*\n\n"
+        f"\n\n{table}\n\n*Test accuracy at the best validation epoch and at the last; features and impurity (Renyi) "
+        "of the last. `torchdiscern train RUN --set arm=ARM --set seed=SEED`; "
+        f"{'; '.join(sorted(machines))}; the folders lie in `results/training`*\n\n"
     )
 
 
