@@ -134,8 +134,8 @@ def training_runs(results: Path) -> str:
         )
     table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     return (
-        f"\n\n{table}\n\n*Test accuracy at the best validation epoch and at the last; features and impurity (Renyi) "
-        "of the last. `torchdiscern train RUN --set arm=ARM --set seed=SEED`; "
+        f"\n\n{table}\n\n*Test accuracy at the best validation epoch and at the last; features and impurity "
+        "(Renyi) of the last. `torchdiscern train RUN --set arm=ARM --set seed=SEED`; "
         f"{'; '.join(sorted(machines))}; the folders lie in `results/training`*\n\n"
     )
 
