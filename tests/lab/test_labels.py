@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from torchdiscern.lab.label_files import read_labels, read_matrix
 from torchdiscern.lab.labels import (
     Labels,
     confused,
@@ -16,8 +17,6 @@ from torchdiscern.lab.labels import (
     long_tail,
     make_labels,
     noisy,
-    read_labels,
-    read_matrix,
     split,
 )
 from torchdiscern.lab.seeds import generator
