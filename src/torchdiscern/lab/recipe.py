@@ -193,6 +193,11 @@ class Recipe:
                 "milestones: got none with schedule=steps, expected the epochs at which the learning rate falls; "
                 "set milestones, as 60,120,160."
             )
+        if self.prior == "train" and self.term_labels.startswith("kmeans"):
+            raise ValueError(
+                f"prior: got 'train' with term_labels={self.term_labels}, expected 'batch' or 'uniform', as the "
+                "sizes of clusters are not known before; set one of them."
+            )
         if self.freeze == "backbone" and not self.head and self.arm != "ce":
             raise ValueError(
                 f"freeze: got 'backbone' with head=0 and arm={self.arm}, expected features that learn, since the "

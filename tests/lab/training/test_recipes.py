@@ -179,3 +179,33 @@ def test_the_readers_of_python_find_the_same_words(tmp_path: Path) -> None:
     )
     assert run.finished
     assert "terms/loss" not in (run.folder / "metrics.csv").read_text()
+
+
+def test_a_run_is_found_from_anywhere(
+    photos: Path, trained: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(photos.parent)
+    run = trained("scratch", data=photos.name, model="small", width=16, image_size=8, epochs=1)
+    assert run.recipe.data == str(photos)
+
+
+def test_what_cannot_work_is_said_before_anything_is_written(
+    photos: Path, trained: Callable[..., Run], tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match="prior: got 'train' with term_labels=kmeans:4"):
+        trained("digits", prior="train", term_labels="kmeans:4")
+    with pytest.raises(ValueError, match="freeze: got 'pooled' with the terms on pooled"):
+        trained("digits", freeze="pooled")
+    if not torch.cuda.is_available():
+        with pytest.raises(ValueError, match=r"accelerator: Lightning refuses"):
+            trained("digits", accelerator="gpu")
+    with pytest.raises(ValueError, match=r"loggers: got 'tensorbord'.*'tensorboard'"):
+        train(Recipe.named("digits").with_settings(loggers=("tensorbord",)), tmp_path / "run")
+    assert not Run(tmp_path / "run").started
+
+
+def test_a_run_that_diverges_says_so(trained: Callable[..., Run]) -> None:
+    with pytest.raises(
+        ValueError, match=r"learning_rate: the loss became \w+ in epoch 1 with learning_rate=1e\+30"
+    ):
+        trained("digits", learning_rate=1e30, warmup_epochs=0, epochs=2)

@@ -108,7 +108,7 @@ def from_function(
             if given[argument] and argument not in taken:
                 raise ValueError(
                     f"{argument}: got {given[argument]!r}, which {name!r} does not take, expected a function "
-                    "with an argument of that name; leave it out, or add it to the function."
+                    "with an argument of that name; leave it out (null in a recipe), or add it to the function."
                 )
         options = {key: value for key, value in given.items() if key in taken and value is not None}
         module = function(num_classes=num_classes, **options)

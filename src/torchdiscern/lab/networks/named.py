@@ -165,8 +165,8 @@ def _foreign(name: str, options: _Options, layers: tuple[str, ...]) -> Network:
         )
     if options.width is not None and not own:
         raise ValueError(
-            f"width: got {options.width} for {name!r}, which comes in one width, expected none; leave it out, or "
-            "choose one of our own networks."
+            f"width: got {options.width} for {name!r}, which comes in one width, expected none; leave it out "
+            "(null in a recipe), or choose one of our own networks."
         )
     if own:
         made = foreign.from_function(name, classes, channels, size, options.width, options.pretrained)

@@ -1,5 +1,6 @@
 """The training step as Lightning calls it: cross-entropy and the terms, on batches prepared on the device."""
 
+import math
 import time
 from dataclasses import replace
 from typing import Any
@@ -93,6 +94,12 @@ class Learner(LightningModule):
         values = self.trainer.strategy.reduce(values, reduce_op="mean")
         assert isinstance(values, Tensor)
         row = dict(zip(names, values.tolist(), strict=True))
+        if not math.isfinite(row["loss"]):
+            raise ValueError(
+                f"learning_rate: the loss became {row['loss']} in epoch {self.current_epoch + 1} with "
+                f"learning_rate={self.recipe.learning_rate:g}, expected a finite one; set a lower one, or more "
+                "warmup_epochs."
+            )
         now = time.perf_counter()
         row["images_per_second"] = self._images / (now - self._since)
         row["learning_rate"] = self.optimizers().param_groups[0]["lr"]  # type: ignore[union-attr]

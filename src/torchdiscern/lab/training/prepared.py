@@ -147,6 +147,13 @@ def prepare(recipe: Recipe, console: Console, loaded: tuple[Images, Labels] | No
             f"freeze: got {recipe.freeze!r}, after which nothing of {recipe.model} is left to learn, expected an "
             "earlier layer; name one, or take backbone."
         )
+    frozen = {one for module in prepared.frozen for one in module.modules()}
+    modules = dict(network.module.named_modules())
+    if recipe.arm != "ce" and all(modules[name] in frozen for name in layers):
+        raise ValueError(
+            f"freeze: got {recipe.freeze!r} with the terms on {', '.join(layers)}, expected features that learn, "
+            "since the terms cannot move frozen ones; freeze less, set head=512, or arm=ce."
+        )
     if recipe.augment != "none":
         prepared.notes.append(
             "the frozen part runs at every step, since augmentation changes its input; augment=none computes it "
@@ -195,8 +202,9 @@ def cluster_frozen(prepared: Prepared) -> Tensor | None:
         return None
     assert isinstance(prepared.inputs, Tensor)
     features = prepared.inputs[prepared.labels.train].float()
-    pooled = features.mean(tuple(range(2, features.ndim))) if features.ndim > 2 else features
-    return spread_out(cluster(pooled, prepared.labels.clusters, prepared.recipe.seed), prepared)
+    if features.ndim > 2:  # tokens [n, T, D], or maps [n, D, H, W]
+        features = features.mean(1) if features.ndim == 3 else features.mean((2, 3))
+    return spread_out(cluster(features, prepared.labels.clusters, prepared.recipe.seed), prepared)
 
 
 def spread_out(found: Tensor, prepared: Prepared) -> Tensor:

@@ -14,12 +14,14 @@ from typing import Any
 import lightning.pytorch.loggers as lightning_loggers
 import torch.distributed as dist
 from lightning import Trainer
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
 
 from torchdiscern import checks
 from torchdiscern.lab import environment
+from torchdiscern.lab.data.named import SIZES
 from torchdiscern.lab.recipe import Recipe
 from torchdiscern.lab.training import finish
 from torchdiscern.lab.training.batches import EvalBatches, TrainBatches
@@ -113,6 +115,7 @@ def train(
         raise ValueError(
             "recipe: got none, expected one, or resume=True with the folder of a run; pass a recipe."
         )
+    recipe = _with_whole_path(recipe)
     run = Run(Path(out) if out is not None else default_folder(recipe or Recipe()))
     first = is_first()
     with ExitStack() as stack:
@@ -137,6 +140,13 @@ def train(
     return run
 
 
+def _with_whole_path(recipe: Recipe | None) -> Recipe | None:
+    """The folder of images by its whole path, so that the run is found from anywhere."""
+    if recipe is None or recipe.data in SIZES or not Path(recipe.data).is_dir():
+        return recipe
+    return recipe.with_settings(data=str(Path(recipe.data).resolve()))
+
+
 def _train(run: Run, recipe: Recipe, resume: bool, console: Console, loggers: Sequence[Logger]) -> None:
     start = time.perf_counter()
     first = is_first()
@@ -154,8 +164,6 @@ def _train(run: Run, recipe: Recipe, resume: bool, console: Console, loggers: Se
     )
     if made:
         precision, why = made["precision"], made["precision_because"]
-    if first and not made:
-        start_folder(run, recipe, finish.made_with(prepared, precision, why))
     if first:
         finish.say(prepared, run, precision, why, console)
     last = run.checkpoints / "last.ckpt"
@@ -165,25 +173,28 @@ def _train(run: Run, recipe: Recipe, resume: bool, console: Console, loggers: Se
     learner = Learner(prepared, criterion_of(prepared) if recipe.arm != "ce" else None, cluster_frozen(prepared))
     keep = KeepBestAndLast(run.checkpoints, log)
     renew = [RenewClusters()] if prepared.labels.clusters and not prepared.cached and recipe.arm != "ce" else []
-    trainer = Trainer(
-        max_epochs=recipe.epochs,
-        accelerator=recipe.accelerator,
-        devices=recipe.devices,
-        num_nodes=recipe.nodes,
-        precision=precision,  # type: ignore[arg-type]
-        logger=[log, *_loggers(recipe, run, step), *loggers],
-        callbacks=[*renew, ShowProgress(console), keep],
-        plugins=[PlainCheckpointIO()],
-        enable_checkpointing=True,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,
-        log_every_n_steps=10**9,
-        limit_val_batches=None if len(prepared.labels.val) else 0,
-        default_root_dir=run.folder,
-    )
+    with _named("accelerator"):
+        trainer = Trainer(
+            max_epochs=recipe.epochs,
+            accelerator=recipe.accelerator,
+            devices=recipe.devices,
+            num_nodes=recipe.nodes,
+            precision=precision,  # type: ignore[arg-type]
+            logger=[log, *_loggers(recipe, run, step), *loggers],
+            callbacks=[*renew, ShowProgress(console), keep],
+            plugins=[PlainCheckpointIO()],
+            enable_checkpointing=True,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+            log_every_n_steps=10**9,
+            limit_val_batches=None if len(prepared.labels.val) else 0,
+            default_root_dir=run.folder,
+        )
     batches, held_out = _batches(prepared, trainer)
+    if first and not made:  # here, where all that can be wrong with a setting has been said
+        start_folder(run, recipe, finish.made_with(prepared, precision, why))
     try:
         trainer.fit(learner, batches, held_out, ckpt_path=last if kept else None)
     except BaseException as error:
@@ -278,6 +289,18 @@ def _loggers(recipe: Recipe, run: Run, step: int) -> Iterator[Logger]:
                 f"loggers: got {name!r}, expected some of {', '.join(map(repr, known))}; "
                 f"{checks.nearest(name, known)}"
             )
+
+
+@contextmanager
+def _named(setting: str) -> Iterator[None]:
+    """Says in one sentence what Lightning says in its own."""
+    try:
+        yield
+    except MisconfigurationException as error:
+        raise ValueError(
+            f"{setting}: Lightning refuses what this machine is asked for ({' '.join(str(error).split())}), "
+            "expected devices that it has; leave accelerator, devices and nodes out."
+        ) from error
 
 
 @contextmanager
