@@ -176,6 +176,7 @@ def test_two_processes_give_the_weights_of_one(folder: Path, alone: Run, launche
     assert code == 0, said
 
 
+@pytest.mark.long
 def test_several_trainings_in_a_script_of_ones_own(folder: Path) -> None:
     recipes = {name: RECIPE.with_settings(**settings) for name, settings in VARIANTS.items()}
     # with batch norm two processes give other weights; here it is its buffers that are shared in each batch
@@ -214,6 +215,7 @@ def _nothing(process: subprocess.Popen[str], folder: Path) -> None:
     """The disk is full soon enough."""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("happens", "limit", "expected", "says"),
     [
