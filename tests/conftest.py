@@ -99,3 +99,15 @@ def trained(tmp_path: Path) -> "Callable[..., Run]":
         return train(recipe, tmp_path / folder, console=Console(quiet=True))
 
     return run
+
+
+@pytest.fixture
+def write_csv(tmp_path: Path) -> "Callable[[str], str]":
+    """Writes a CSV file and gives its path."""
+
+    def write(text: str) -> str:
+        path = tmp_path / "labels.csv"
+        path.write_text(text, encoding="utf-8")
+        return str(path)
+
+    return write
