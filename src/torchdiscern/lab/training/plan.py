@@ -21,7 +21,7 @@ from torchdiscern.lab.recipe import Recipe
 from torchdiscern.lab.training.batches import EvalBatches, TrainBatches
 from torchdiscern.lab.training.durations import duration
 from torchdiscern.lab.training.learner import optimizer_of, ready
-from torchdiscern.lab.training.prepared import Prepared, criterion_of, prepare
+from torchdiscern.lab.training.prepared import Prepared, criterion_of, precision_of, prepare
 
 WARM, TIMED = 2, 5
 
@@ -37,11 +37,8 @@ def plan(recipe: Recipe, console: Console) -> dict[str, Any]:
     """
     with environment.threads(recipe.threads):
         prepared = prepare(recipe, console)
-        accelerator = environment.accelerator_of(recipe.accelerator)
-        precision, why = environment.precision_of(
-            recipe.precision, accelerator, prepared.cached or recipe.model == "small"
-        )
-        device = environment.device_of(accelerator)
+        precision, why = precision_of(prepared)
+        device = environment.device_of(environment.accelerator_of(recipe.accelerator))
         timed = _timed(prepared, device, precision)
     labels, images = prepared.labels, prepared.images
     batches = TrainBatches(prepared.inputs, labels.train, recipe.batch_size, recipe.seed)

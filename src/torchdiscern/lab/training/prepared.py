@@ -214,8 +214,11 @@ def spread_out(found: Tensor, prepared: Prepared) -> Tensor:
     return term
 
 
-def accelerator(recipe: Recipe) -> str:
-    return environment.accelerator_of(recipe.accelerator)
+def precision_of(prepared: Prepared) -> tuple[str, str]:
+    """The precision to train in, as Lightning names it, and why."""
+    recipe = prepared.recipe
+    small = prepared.cached or recipe.model == "small"
+    return environment.precision_of(recipe.precision, environment.accelerator_of(recipe.accelerator), small)
 
 
 @torch.no_grad()

@@ -30,7 +30,14 @@ from torchdiscern.lab.training.clustering import RenewClusters
 from torchdiscern.lab.training.csv_log import CsvLog
 from torchdiscern.lab.training.folder import Run, clear_leftovers, free_text, held, start_folder, strange_file
 from torchdiscern.lab.training.learner import Learner
-from torchdiscern.lab.training.prepared import WEIGHTS_AT_HAND, Prepared, cluster_frozen, criterion_of, prepare
+from torchdiscern.lab.training.prepared import (
+    WEIGHTS_AT_HAND,
+    Prepared,
+    cluster_frozen,
+    criterion_of,
+    precision_of,
+    prepare,
+)
 from torchdiscern.lab.training.progress import ShowProgress
 
 LOGGERS = {"wandb": "WandbLogger", "mlflow": "MLFlowLogger", "comet": "CometLogger", "neptune": "NeptuneLogger"}
@@ -157,13 +164,7 @@ def _train(run: Run, recipe: Recipe, resume: bool, console: Console, loggers: Se
             f"data: the images of {recipe.data!r} are not those that the run in {str(run.folder)!r} began with, "
             "expected the same; bring them back, or start another run."
         )
-    precision, why = environment.precision_of(
-        recipe.precision,
-        environment.accelerator_of(recipe.accelerator),
-        prepared.cached or recipe.model == "small",
-    )
-    if made:
-        precision, why = made["precision"], made["precision_because"]
+    precision, why = (made["precision"], made["precision_because"]) if made else precision_of(prepared)
     if first:
         finish.say(prepared, run, precision, why, console)
     last = run.checkpoints / "last.ckpt"
