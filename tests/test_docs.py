@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from torchdiscern.lab import arms_page
 from torchdiscern.lab.settings_page import COMMAND, settings_page
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -48,3 +49,8 @@ def test_a_plot_of_other_results_is_seen_and_replaced(tmp_path: Path) -> None:
 def test_the_page_of_settings_is_the_recipe_s() -> None:
     page = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
     assert page == settings_page(), f"a setting has changed; run: {COMMAND}"
+
+
+def test_the_page_of_arms_is_their_cards() -> None:
+    page = (ROOT / "docs" / "arms.md").read_text(encoding="utf-8")
+    assert page == arms_page.arms_page(), f"an arm has changed; run: {arms_page.COMMAND}"

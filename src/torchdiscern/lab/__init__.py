@@ -5,23 +5,31 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from torchdiscern.lab.comparing.compare import compare
+    from torchdiscern.lab.comparing.results import Results
     from torchdiscern.lab.recipe import Recipe
     from torchdiscern.lab.training.folder import Run
     from torchdiscern.lab.training.run import train
 
-__all__ = ["Recipe", "Run", "train"]
+__all__ = ["Recipe", "Results", "Run", "compare", "train"]
 
 _missing = [
     package
     for module, package in {
+        "art": "adversarial-robustness-toolbox",
+        "cleanlab": "cleanlab",
         "jinja2": "jinja2",
         "lightning": "lightning",
+        "matplotlib": "matplotlib",
         "numpy": "numpy",
+        "optuna": "optuna",
         "PIL": "pillow",
+        "pytorch_metric_learning": "pytorch-metric-learning",
         "rich": "rich",
         "safetensors": "safetensors",
         "scipy": "scipy",
         "sklearn": "scikit-learn",
+        "statsmodels": "statsmodels",
         "tensorboard": "tensorboard",
         "timm": "timm",
         "torchmetrics": "torchmetrics",
@@ -38,7 +46,13 @@ if _missing:
         name=_missing[0],
     )
 
-_HOMES = {"Recipe": "recipe", "Run": "training.folder", "train": "training.run"}
+_HOMES = {
+    "Recipe": "recipe",
+    "Results": "comparing.results",
+    "compare": "comparing.compare",
+    "Run": "training.folder",
+    "train": "training.run",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -34,7 +34,7 @@ from torchdiscern.lab.tables import arms_table, verdicts
 
 BASELINE = "cross-entropy"
 RECIPE = Recipe.named("digits")
-ARMS = {BASELINE: arms.ARMS["ce"], "paper's terms": arms.ARMS["gini"], "scale-free": arms.ARMS["renyi"]}
+ARMS = {BASELINE: None, "paper's terms": arms.TERMS["gini"], "scale-free": arms.TERMS["renyi"]}
 
 
 @dataclass(frozen=True)

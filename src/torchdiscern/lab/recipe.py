@@ -68,6 +68,13 @@ class Recipe:
         "Share of training and validation labels that are replaced by another class, or a CSV file with a matrix "
         "of shares: a row for each true class, a column for each given one.",
     )
+    clean: float = _setting(
+        0.0,
+        "Share of the training images left out before training, those whose label a cross-validated network "
+        "believes least.",
+        low=0,
+        below=1,
+    )
     imbalance: float = _setting(
         1.0, "How many times more training images the first class has than the last (long tail).", low=1
     )
@@ -124,10 +131,14 @@ class Recipe:
 
     arm: str = _setting(
         arms.RECOMMENDED,
-        "The loss beside cross-entropy: `ce` (none), `gini` (the paper's), `entropy` (its alternative), `renyi`, "
-        "`shannon` (scale-free) or `recommended` (by the number of classes).",
+        "What is trained. Cross-entropy and the terms: `gini` (the paper's), `entropy` (its alternative), "
+        "`renyi`, `shannon` (scale-free) or `recommended` (by the number of classes); cross-entropy alone: `ce`; "
+        f"a rival: {', '.join(f'`{name}`' for name in arms.RIVALS)}; or your own, `package.module:function`. "
+        "[The arms](arms.md) has a card of each.",
         "Loss",
-        choices=arms.NAMES,
+    )
+    strength: float | None = _setting(
+        None, "The arm's own weight, of a rival or of your own arm; by default the arm's.", low=0
     )
     impurity_weight: float | tuple[float, ...] | None = _setting(
         None, "Weight of the impurity, one number or one a layer; by default the arm's.", low=0
@@ -188,6 +199,7 @@ class Recipe:
                 f"label_noise: got {self.label_noise:g}, expected a share of at least 0 and below 1, or a file; "
                 "0.4 replaces 40% of the labels."
             )
+        arms.check(self.arm, self.strength)
         if self.schedule == "steps" and not self.milestones:
             raise ValueError(
                 "milestones: got none with schedule=steps, expected the epochs at which the learning rate falls; "
@@ -198,10 +210,10 @@ class Recipe:
                 f"prior: got 'train' with term_labels={self.term_labels}, expected 'batch' or 'uniform', as the "
                 "sizes of clusters are not known before; set one of them."
             )
-        if self.freeze == "backbone" and not self.head and self.arm != "ce":
+        if self.freeze == "backbone" and not self.head and arms.moves_features(self.arm):
             raise ValueError(
-                f"freeze: got 'backbone' with head=0 and arm={self.arm}, expected features that learn, since the "
-                "terms cannot move frozen ones; set head=512, or arm=ce."
+                f"freeze: got 'backbone' with head=0 and arm={self.arm}, expected features that learn, since "
+                "that arm cannot move frozen ones; set head=512, or arm=ce."
             )
 
     @classmethod

@@ -1,11 +1,6 @@
 """Networks that are not ours: timm's, torchvision's and the user's own functions."""
 
-import importlib
 import inspect
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from torch import nn
@@ -13,6 +8,7 @@ from torch import nn
 from torchdiscern import checks
 from torchdiscern.lab.networks import probe
 from torchdiscern.lab.networks.weights import efficientnet_lite0, fetching
+from torchdiscern.lab.own_code import find, working_directory_importable
 
 LITE = "tf_efficientnet_lite0"
 
@@ -100,8 +96,8 @@ def from_function(
 ) -> Made:
     """Calls `package.module:function`, which may lie in the current working directory."""
     size = 32 if size is None else size
-    with _working_directory_importable():
-        function = _find(name)
+    with working_directory_importable():
+        function = find(name, "network", "num_classes")
         taken = inspect.signature(function).parameters
         given = {"channels": channels, "size": size, "width": width, "pretrained": pretrained}
         for argument in ("width", "pretrained"):
@@ -126,36 +122,6 @@ def no_weights(name: str) -> str:
     )
 
 
-def _find(name: str) -> Any:
-    path, _, function = name.partition(":")
-    try:
-        module = importlib.import_module(path)
-    except ModuleNotFoundError as error:
-        if not (error.name and f"{path}.".startswith(f"{error.name}.")):
-            raise  # the module is there and misses another
-        raise ValueError(
-            f"network: there is no module {path!r} for {name!r}, expected one that Python can import from here; "
-            "name it as package.module:function, relative to the current folder."
-        ) from error
-    found = getattr(module, function, None)
-    if not callable(found):
-        names = [one for one, value in vars(module).items() if callable(value) and not one.startswith("_")]
-        ending = checks.nearest(function, names) if names else "write one that takes num_classes."
-        raise ValueError(f"network: module {path!r} has no function {function!r}, expected one; {ending}")
-    return found
-
-
 def _unknown(name: str, known: list[str], family: str) -> str:
     ending = checks.nearest(name, [family + one for one in known])
     return f"network: got {name!r}, expected a network that {family[:-1]} has for classification; {ending}"
-
-
-@contextmanager
-def _working_directory_importable() -> Iterator[None]:
-    here = str(Path.cwd())
-    sys.path.insert(0, here)
-    importlib.invalidate_caches()  # the file may be younger than the last look
-    try:
-        yield
-    finally:
-        sys.path.remove(here)

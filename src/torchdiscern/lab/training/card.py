@@ -3,6 +3,7 @@
 from html import escape
 from typing import Any
 
+from torchdiscern.lab import arms
 from torchdiscern.lab.recipe import Recipe
 from torchdiscern.lab.training.durations import duration
 from torchdiscern.lab.training.folder import Run
@@ -15,10 +16,11 @@ def card(run: Run, result: dict[str, Any]) -> str:
     data, classes = made["data"], [_plain(name) for name in made["classes"]]
     shown = ", ".join(classes[:20]) + (f" and {len(classes) - 20} more" if len(classes) > 20 else "")
     size, channels = made["image_size"], made["channels"]
-    terms = "alone" if recipe.arm == "ce" else f"and discriminability terms ({recipe.arm})"
+    terms = recipe.arm in arms.TERMS or recipe.arm == arms.RECOMMENDED
+    loss = f"cross-entropy and discriminability terms ({recipe.arm})" if terms else arms.in_words(recipe.arm)
     paragraphs = [
         f"# {_plain(recipe.name or recipe.model)}",
-        f"A classifier of {len(classes)} classes: {_plain(recipe.model)} trained with cross-entropy {terms} on "
+        f"A classifier of {len(classes)} classes: {_plain(recipe.model)} trained with {loss} on "
         f"{_plain(data['name'])}, by torchdiscern {made['versions']['torchdiscern']}.",
         "## Use",
         _USE.format(folder=run.folder.name, channels=channels, size=size),

@@ -10,7 +10,7 @@ from rich.console import Console
 from safetensors.torch import save
 from torch import Tensor
 
-from torchdiscern.lab import environment
+from torchdiscern.lab import arms, environment
 from torchdiscern.lab.data import findings_table
 from torchdiscern.lab.files import write_atomically
 from torchdiscern.lab.training.card import card
@@ -60,8 +60,8 @@ def say(prepared: Prepared, run: Run, precision: str, because: str, console: Con
     lines = [
         f"{images.name}: {len(labels.train):,} images to train, {len(labels.val):,} to validate, "
         f"{len(labels.test):,} to test, {prepared.num_classes} classes, {images.pixels.shape[-1]} pixels",
-        f"{recipe.model}: {learning:,} parameters learn; loss: cross-entropy"
-        + (f" and {recipe.arm} on {', '.join(prepared.layers)}" if recipe.arm != "ce" else " alone"),
+        f"{recipe.model}: {learning:,} parameters learn; loss: {arms.in_words(recipe.arm)}"
+        + (f" on {', '.join(prepared.layers)}" if arms.moves_features(recipe.arm) else ""),
         f"{recipe.epochs} epochs, batches of {recipe.batch_size}, {precision} ({because})",
         *prepared.notes,
         f"results go to {run.folder}",

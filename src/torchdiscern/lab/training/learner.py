@@ -11,12 +11,14 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from torchdiscern import DiscriminabilityLoss, FeatureTap
+from torchdiscern.lab.arms import Objective
 from torchdiscern.lab.recipe import Recipe
 from torchdiscern.lab.seeds import derived
 from torchdiscern.lab.training.augment import augmented
 from torchdiscern.lab.training.batches import Batch
 from torchdiscern.lab.training.prepared import Prepared
 from torchdiscern.lab.training.rates import learning_rate
+from torchdiscern.lab.training.running import Runner
 
 
 class Learner(LightningModule):
@@ -24,25 +26,28 @@ class Learner(LightningModule):
 
     Args:
         prepared: what the recipe came to.
-        criterion: the loss beside cross-entropy, or None.
-        term: labels that the terms are given, `[N]`, -1 where there are none; None for the target itself.
+        criterion: the terms beside cross-entropy, an objective that gives the whole loss, or None.
+        term: labels that the terms are given, `[N]`, -1 where there are none; None for those of `prepared`.
     """
 
-    def __init__(self, prepared: Prepared, criterion: DiscriminabilityLoss | None, term: Tensor | None) -> None:
+    def __init__(
+        self, prepared: Prepared, criterion: DiscriminabilityLoss | Objective | None, term: Tensor | None
+    ) -> None:
         super().__init__()
         self.recipe: Recipe = prepared.recipe
         self.prepared = prepared
         self.network = prepared.module
         self.criterion = criterion
-        self.term = term
+        self.term = prepared.labels.term if term is None else term
         self.tap = FeatureTap(self.network, *prepared.layers)
+        self.runner = Runner(prepared, self.tap)
         self.parts: dict[str, Tensor] = {}
         self.validation: dict[str, float] = {}
         self._tally = torch.zeros(3)
         self._images, self._since = 0, 0.0
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return optimizer_of(self.recipe, self.network)
+        return optimizer_of(self.recipe, self.network, *([] if self.criterion is None else [self.criterion]))
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         return replace(
@@ -52,17 +57,19 @@ class Learner(LightningModule):
         )
 
     def on_train_start(self) -> None:
-        if self.criterion is not None:
+        if isinstance(self.criterion, DiscriminabilityLoss):
             self.tap.attach()
+        elif self.criterion is not None:
+            self.runner.attach()
 
     def on_train_end(self) -> None:
-        self.tap.detach()
+        self.runner.detach()
 
     def on_train_epoch_start(self) -> None:
         epoch = self.current_epoch + 1
         # each epoch starts from the seed alone, so that a resumed run draws what an unbroken one draws
         torch.manual_seed(derived(self.recipe.seed, "dropout", epoch, self.global_rank))
-        if self.criterion is not None:
+        if isinstance(self.criterion, DiscriminabilityLoss):
             self.criterion.set_epoch(epoch)
         self.train()
         for module in self.prepared.frozen:
@@ -74,13 +81,20 @@ class Learner(LightningModule):
         for group in self.optimizers().param_groups:  # type: ignore[union-attr]
             group["lr"] = rate
         target = self.prepared.labels.target[batch.rows].to(self.device, non_blocking=True)
-        logits = self.network(ready(batch, self.prepared, self.recipe.augment))
-        loss = cross_entropy(logits.float(), target, reduction="sum") * (self.trainer.world_size / batch.whole)
-        self.parts = {"cross_entropy": loss.detach()}
-        if self.criterion is not None:
-            given = target if self.term is None else self.term[batch.rows].to(self.device, non_blocking=True)
-            loss = loss + self.criterion(self.tap.features, given)
-            self.parts |= {f"terms/{name}": value for name, value in self.criterion.parts.items()}
+        inputs = ready(batch, self.prepared, self.recipe.augment)
+        term = target if self.term is None else self.term[batch.rows].to(self.device, non_blocking=True)
+        share = self.trainer.world_size / batch.whole
+        if isinstance(self.criterion, Objective):
+            step = self.runner.step(inputs, target, term, share)
+            loss: Tensor = self.runner.loss(self.criterion, step)
+            self.parts = {"cross_entropy": step.cross_entropy.detach()} if step.has_run else {}
+        else:
+            logits = self.network(inputs)
+            loss = cross_entropy(logits.float(), target, reduction="sum") * share
+            self.parts = {"cross_entropy": loss.detach()}
+            if self.criterion is not None:
+                loss = loss + self.criterion(self.tap.features, term)
+                self.parts |= {f"terms/{name}": value for name, value in self.criterion.parts.items()}
         self.parts["loss"] = loss.detach()
         self._images += batch.whole
         return loss
@@ -134,9 +148,9 @@ class Learner(LightningModule):
             logger.log_metrics(row, step=self.global_step)
 
 
-def optimizer_of(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
+def optimizer_of(recipe: Recipe, *modules: nn.Module) -> torch.optim.Optimizer:
     """The recipe's optimizer over the parameters that learn."""
-    learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    learning = [parameter for one in modules for parameter in one.parameters() if parameter.requires_grad]
     rate, decay = recipe.learning_rate, recipe.weight_decay
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(learning, rate, recipe.momentum, weight_decay=decay)

@@ -11,6 +11,7 @@ from torch.nn.functional import cross_entropy
 from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibrationError
 
 from torchdiscern import FeatureTap
+from torchdiscern.lab.networks.cosine import weight_of
 from torchdiscern.lab.training.batches import EvalBatches
 from torchdiscern.lab.training.learner import ready
 from torchdiscern.lab.training.prepared import Prepared
@@ -93,7 +94,8 @@ def measured(reader: Reader, rows: Tensor, target: Tensor, means: Tensor) -> dic
         "accuracy_macro": MulticlassAccuracy(C, average="macro", **ALONE),
         "calibration_error": MulticlassCalibrationError(C, n_bins=BINS, **ALONE),
     }
-    few = {k: KFeatureAccuracy(means, head.weight, head.bias, k, **ALONE) for k in KS if k <= head.in_features}
+    weight = weight_of(head).detach()
+    few = {k: KFeatureAccuracy(means, weight, head.bias, k, **ALONE) for k in KS if k <= head.in_features}
     of_layers: dict[str, dict[str, Any]] = {}
     for metric in (*of_logits.values(), *few.values()):
         metric.to(reader.device)

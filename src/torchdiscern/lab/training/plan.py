@@ -2,8 +2,9 @@
 
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,23 +12,29 @@ from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from torchdiscern import FeatureTap
-from torchdiscern.lab import environment
-from torchdiscern.lab.data import findings_table
+from torchdiscern.lab import arms, environment
+from torchdiscern.lab.data import Images, findings_table
 from torchdiscern.lab.recipe import Recipe
 from torchdiscern.lab.training.batches import EvalBatches, TrainBatches
 from torchdiscern.lab.training.durations import duration
 from torchdiscern.lab.training.learner import optimizer_of, ready
 from torchdiscern.lab.training.prepared import Prepared, criterion_of, precision_of, prepare
+from torchdiscern.lab.training.running import Runner
 
 WARM, TIMED = 2, 5
 
 
-def plan(recipe: Recipe, console: Console) -> dict[str, Any]:
+def plan(recipe: Recipe, console: Console, images: Images | None = None) -> dict[str, Any]:
     """Prints what a run of the recipe would do, after a few timed steps on copies; trains and writes nothing.
+
+    Args:
+        recipe: of the run.
+        console: where to print.
+        images: the recipe's, where they have been read already.
 
     Returns:
         The same as numbers: `steps`, `parameters`, `memory_bytes`, `seconds`, ...
@@ -36,7 +43,7 @@ def plan(recipe: Recipe, console: Console) -> dict[str, Any]:
         ValueError, TypeError, OSError: what `train` would raise before training.
     """
     with environment.threads(recipe.threads):
-        prepared = prepare(recipe, console)
+        prepared = prepare(recipe, console, images)
         precision, why = precision_of(prepared)
         device = environment.device_of(environment.accelerator_of(recipe.accelerator))
         timed = _timed(prepared, device, precision)
@@ -85,7 +92,7 @@ def _lines(
     yield "images", f"{images['train']:,} to train, {images['val']:,} to validate, {images['test']:,} to test"
     yield "network", f"{recipe.model}, tapped: {', '.join(prepared.layers)}"
     yield "parameters", f"{found['parameters']:,}, of which {found['parameters_that_learn']:,} learn"
-    yield "loss", "cross-entropy alone" if recipe.arm == "ce" else f"cross-entropy and {recipe.arm}"
+    yield "loss", arms.in_words(recipe.arm)
     yield "steps", f"{found['steps']:,}: {recipe.epochs} epochs, batches of {recipe.batch_size}"
     yield "device", f"{device.type}, {precision} ({why})"
     parts = ", ".join(f"{name} {size / 2**20:,.0f}" for name, size in memory.items())
@@ -96,58 +103,82 @@ def _lines(
         yield "note", note
 
 
+def kept_bytes(prepared: Prepared) -> int:
+    """Bytes that one training step keeps for its gradient, on the device that training would take."""
+    device = environment.device_of(environment.accelerator_of(prepared.recipe.accelerator))
+    with _stepping(prepared, device, precision_of(prepared)[0]) as (step, _), _kept() as kept:
+        step()
+    return sum(kept.values())
+
+
 def _timed(prepared: Prepared, device: torch.device, precision: str) -> dict[str, float]:
     """Seconds a training step and an evaluated image take, and the bytes that a step keeps for its gradient."""
-    recipe, labels = prepared.recipe, prepared.labels
-    module = prepared.module.to(device)
-    criterion = criterion_of(prepared) if recipe.arm != "ce" else None
-    if criterion is not None:
-        criterion.to(device)
-    optimizer = optimizer_of(recipe, module)
-    half = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(precision)
-    batches = iter(TrainBatches(prepared.inputs, labels.train, recipe.batch_size, recipe.seed))
-    batch = next(batches)
-    target = labels.target[batch.rows].to(device)
-    known = labels.term
-    term = target % labels.term_classes if known is None else known[batch.rows].to(device)
-    moved = type(batch)(batch.inputs.to(device), batch.rows, batch.draws.to(device), batch.whole)
-    module.train()
-    for one in prepared.frozen:
-        one.eval()
-
-    def step() -> None:
-        with torch.autocast(device.type, half, enabled=half is not None):
-            logits = module(ready(moved, prepared, recipe.augment))
-            loss = cross_entropy(logits.float(), target)
-            if criterion is not None:
-                loss = loss + criterion(tap.features, term)
-        loss.backward()
-        for group in optimizer.param_groups:
-            group["lr"] = 0.0  # the timed steps leave the weights as they are
-        optimizer.step()
-        optimizer.zero_grad()
-        loss.item()  # waits for the device
-
     times = []
-    with FeatureTap(module, *prepared.layers) as tap:
-        with _kept_bytes() as kept:
+    with _stepping(prepared, device, precision) as (step, module):
+        with _kept() as kept:
             step()
         for _ in range(WARM + TIMED):
             start = time.perf_counter()
             step()
             times.append(time.perf_counter() - start)
-    module.eval()
     with torch.no_grad():
-        rows = labels.train[:256]
+        rows = prepared.labels.train[:256]
         few = next(iter(EvalBatches(prepared.inputs, rows)))
         start = time.perf_counter()
-        module(ready(type(few)(few.inputs.to(device), few.rows, few.draws, few.whole), prepared)).sum().item()
+        module(ready(replace(few, inputs=few.inputs.to(device)), prepared)).sum().item()
         image = (time.perf_counter() - start) / len(rows)
     return {"step": statistics.median(times[WARM:]), "image": image, "bytes": float(sum(kept.values()))}
 
 
 @contextmanager
-def _kept_bytes() -> Iterator[dict[int, int]]:
+def _stepping(
+    prepared: Prepared, device: torch.device, precision: str
+) -> Iterator[tuple[Callable[[], None], nn.Module]]:
+    """A training step that leaves the weights as they are, and the network, in evaluation mode afterwards."""
+    recipe, labels = prepared.recipe, prepared.labels
+    module = prepared.module.to(device)
+    criterion = criterion_of(prepared)
+    if criterion is not None:
+        criterion.to(device)
+    optimizer = optimizer_of(recipe, module, *([] if criterion is None else [criterion]))
+    half = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(precision)
+    batch = next(iter(TrainBatches(prepared.inputs, labels.train, recipe.batch_size, recipe.seed)))
+    target = labels.target[batch.rows].to(device)
+    known = labels.term
+    term = target % labels.term_classes if known is None else known[batch.rows].to(device)
+    moved = replace(batch, inputs=batch.inputs.to(device), draws=batch.draws.to(device))
+    module.train()
+    for one in prepared.frozen:
+        one.eval()
+
+    def step() -> None:
+        inputs = ready(moved, prepared, recipe.augment)
+        with torch.autocast(device.type, half, enabled=half is not None):
+            if isinstance(criterion, arms.Objective):
+                loss = runner.loss(criterion, runner.step(inputs, target, term, 1 / batch.whole))
+            else:
+                loss = cross_entropy(module(inputs).float(), target)
+                if criterion is not None:
+                    loss = loss + criterion(tap.features, term)
+        loss.backward()
+        for group in optimizer.param_groups:
+            group["lr"] = 0.0
+        optimizer.step()
+        optimizer.zero_grad()
+        loss.item()  # waits for the device
+
+    tap = FeatureTap(module, *prepared.layers)
+    runner = Runner(prepared, tap)
+    runner.attach()
+    try:
+        yield step, module
+    finally:
+        runner.detach()
+        module.eval()
+
+
+@contextmanager
+def _kept() -> Iterator[dict[int, int]]:
     """Gathers the bytes of what the forward pass keeps for the backward pass, each storage once."""
     kept: dict[int, int] = {}
 

@@ -1,6 +1,6 @@
 """What a recipe comes to: images, labels, network, and what of it learns."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -13,14 +13,17 @@ from torchdiscern.lab.clusters import cluster
 from torchdiscern.lab.data import Images, load_images
 from torchdiscern.lab.labels import Labels, make_labels
 from torchdiscern.lab.networks import Network, freeze, frozen_modules, make_network, split_frozen
+from torchdiscern.lab.networks.cosine import with_cosines, with_simplex
 from torchdiscern.lab.recipe import Recipe
-from torchdiscern.lab.seeds import derived
+from torchdiscern.lab.seeds import derived, generator
 from torchdiscern.lab.training.batches import Inputs
 from torchdiscern.lab.training.cache import frozen_outputs
 from torchdiscern.lab.training.showing import reading
 
 SAMPLE = 10_000  # images that mean and deviation of a channel are taken from
 WEIGHTS_AT_HAND = ("efficientnet-lite0",)
+# settings that change how a run is computed and shown, not what it is
+MACHINE = ("accelerator", "devices", "nodes", "precision", "threads", "log_every", "loggers", "name", "about")
 
 
 @dataclass
@@ -62,14 +65,15 @@ class Prepared:
         return len(self.labels.classes)
 
 
-def load(recipe: Recipe, console: Console) -> tuple[Images, Labels]:
-    """The images of a recipe and what a run learns from.
+def load(recipe: Recipe, console: Console, images: Images | None = None) -> tuple[Images, Labels]:
+    """The images of a recipe, unless they have been read already, and what a run learns from.
 
     Raises:
         ValueError, OSError: no such data, or data that nothing can be trained on.
     """
-    with reading(console) as progress:
-        images = load_images(recipe.data, recipe.image_size, progress=progress)
+    if images is None:
+        with reading(console) as progress:
+            images = load_images(recipe.data, recipe.image_size, progress=progress)
     labels = make_labels(
         labels=images.labels,
         classes=images.classes,
@@ -87,6 +91,11 @@ def load(recipe: Recipe, console: Console) -> tuple[Images, Labels]:
         target=recipe.target,
         term_labels=recipe.term_labels,
     )
+    if recipe.clean:
+        from torchdiscern.lab.training.cleaning import believed  # which trains, by what is prepared here
+
+        kept = believed(recipe, images, console)
+        labels = replace(labels, train=labels.train[torch.isin(labels.train, kept)])
     return images, labels
 
 
@@ -95,7 +104,7 @@ def network_of(recipe: Recipe, num_classes: int, channels: int, size: int) -> Ne
     pretrained = recipe.model in WEIGHTS_AT_HAND if recipe.pretrained is None else recipe.pretrained
     with torch.random.fork_rng():
         torch.manual_seed(derived(recipe.seed, "weights"))
-        return make_network(
+        network = make_network(
             recipe.model,
             num_classes,
             channels=channels,
@@ -106,6 +115,13 @@ def network_of(recipe: Recipe, num_classes: int, channels: int, size: int) -> Ne
             head=recipe.head,
             layers=recipe.layers,
         )
+    # afterwards, so that every arm starts from the same weights
+    kind, scale = arms.classifier_of(recipe.arm, recipe.strength)
+    if kind == "cosine":
+        return with_cosines(network, scale)
+    if kind == "simplex":
+        return with_simplex(network, scale, generator(recipe.seed, "simplex"))
+    return network
 
 
 def memory_format_of(module: nn.Module) -> torch.memory_format:
@@ -121,13 +137,18 @@ def memory_format_of(module: nn.Module) -> torch.memory_format:
     return torch.contiguous_format if narrow else torch.channels_last
 
 
-def prepare(recipe: Recipe, console: Console, loaded: tuple[Images, Labels] | None = None) -> Prepared:
+def prepare(recipe: Recipe, console: Console, images: Images | None = None) -> Prepared:
     """Reads the images, makes the network and computes what a frozen part gives.
+
+    Args:
+        recipe: what to prepare.
+        console: where to show how far it is.
+        images: the recipe's, where they have been read already.
 
     Raises:
         ValueError, TypeError, OSError: a setting that does not fit the data or the network.
     """
-    images, labels = loaded or load(recipe, console)
+    images, labels = load(recipe, console, images)
     channels, size = images.pixels.shape[1], images.pixels.shape[-1]
     network = network_of(recipe, len(labels.classes), channels, size)
     network.module.to(memory_format=memory_format_of(network.module))
@@ -149,10 +170,11 @@ def prepare(recipe: Recipe, console: Console, loaded: tuple[Images, Labels] | No
         )
     frozen = {one for module in prepared.frozen for one in module.modules()}
     modules = dict(network.module.named_modules())
-    if recipe.arm != "ce" and all(modules[name] in frozen for name in layers):
+    if arms.moves_features(recipe.arm) and all(modules[name] in frozen for name in layers):
+        what = "the terms" if recipe.arm in (*arms.TERMS, arms.RECOMMENDED) else recipe.arm
         raise ValueError(
-            f"freeze: got {recipe.freeze!r} with the terms on {', '.join(layers)}, expected features that learn, "
-            "since the terms cannot move frozen ones; freeze less, set head=512, or arm=ce."
+            f"freeze: got {recipe.freeze!r} with {what} on {', '.join(layers)}, expected features that learn, "
+            f"since {what} cannot move frozen ones; freeze less, set head=512, or arm=ce."
         )
     if recipe.augment != "none":
         prepared.notes.append(
@@ -178,9 +200,11 @@ def prepare(recipe: Recipe, console: Console, loaded: tuple[Images, Labels] | No
     return prepared
 
 
-def criterion_of(prepared: Prepared) -> DiscriminabilityLoss | None:
-    """The loss beside cross-entropy."""
+def criterion_of(prepared: Prepared) -> DiscriminabilityLoss | arms.Objective | None:
+    """The terms beside cross-entropy, or the objective that gives the whole loss; None for cross-entropy."""
     recipe, labels = prepared.recipe, prepared.labels
+    if not (recipe.arm in arms.TERMS or recipe.arm == arms.RECOMMENDED):
+        return arms.objective_of(recipe.arm, recipe.strength, prepared.num_classes, lambda: _widths(prepared)[-1])
     given = {"impurity_weight": recipe.impurity_weight, "kl_weight": recipe.kl_weight, "damping": recipe.damping}
     settings: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     settings |= {"start_epoch": recipe.start_epoch, "ramp_epochs": recipe.ramp_epochs}

@@ -1,11 +1,9 @@
 """One run from a recipe to its folder."""
 
 import errno
-import logging
 import signal
 import threading
 import time
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -21,6 +19,7 @@ from rich.console import Console
 
 from torchdiscern import checks
 from torchdiscern.lab import environment
+from torchdiscern.lab.data import Images
 from torchdiscern.lab.data.named import SIZES
 from torchdiscern.lab.recipe import Recipe
 from torchdiscern.lab.training import finish
@@ -31,6 +30,7 @@ from torchdiscern.lab.training.csv_log import CsvLog
 from torchdiscern.lab.training.folder import Run, clear_leftovers, free_text, held, start_folder, strange_file
 from torchdiscern.lab.training.learner import Learner
 from torchdiscern.lab.training.prepared import (
+    MACHINE,
     WEIGHTS_AT_HAND,
     Prepared,
     cluster_frozen,
@@ -39,9 +39,9 @@ from torchdiscern.lab.training.prepared import (
     prepare,
 )
 from torchdiscern.lab.training.progress import ShowProgress
+from torchdiscern.lab.training.showing import quiet_lightning
 
 LOGGERS = {"wandb": "WandbLogger", "mlflow": "MLFlowLogger", "comet": "CometLogger", "neptune": "NeptuneLogger"}
-MACHINE = ("accelerator", "devices", "nodes", "precision", "threads", "log_every", "loggers", "name", "about")
 
 
 class LostProcessError(RuntimeError):
@@ -51,7 +51,7 @@ class LostProcessError(RuntimeError):
 def default_folder(recipe: Recipe) -> Path:
     """`runs/NAME-ARM-SEED`."""
     name = recipe.name or f"{Path(recipe.data).name}-{recipe.model.split('/')[-1]}"
-    return Path("runs") / f"{name}-{recipe.arm}-{recipe.seed}"
+    return Path("runs") / f"{name}-{recipe.arm.replace(':', '.')}-{recipe.seed}"
 
 
 def chosen_recipe(
@@ -90,6 +90,7 @@ def train(
     resume: bool = False,
     console: Console | None = None,
     loggers: Sequence[Logger] = (),
+    images: Images | None = None,
 ) -> Run:
     """Trains a network and leaves its folder: weights, numbers, log, checkpoints, model card.
 
@@ -102,6 +103,7 @@ def train(
         resume: go on with the run in `out`; a finished one is left as it is.
         console: where to print.
         loggers: further loggers of Lightning.
+        images: the recipe's, where they have been read already.
 
     Returns:
         The run; `run.result` holds the numbers and `run.model()` the network.
@@ -141,9 +143,9 @@ def train(
                 return run
         recipe = recipe or run.recipe
         stack.enter_context(environment.threads(recipe.threads))
-        stack.enter_context(_quiet())
+        stack.enter_context(quiet_lightning())
         stack.enter_context(_full_disk(run))
-        _train(run, recipe, resume, console, loggers)
+        _train(run, recipe, resume, console, loggers, images)
     return run
 
 
@@ -154,10 +156,17 @@ def _with_whole_path(recipe: Recipe | None) -> Recipe | None:
     return recipe.with_settings(data=str(Path(recipe.data).resolve()))
 
 
-def _train(run: Run, recipe: Recipe, resume: bool, console: Console, loggers: Sequence[Logger]) -> None:
+def _train(
+    run: Run,
+    recipe: Recipe,
+    resume: bool,
+    console: Console,
+    loggers: Sequence[Logger],
+    images: Images | None,
+) -> None:
     start = time.perf_counter()
     first = is_first()
-    prepared = prepare(recipe, console)
+    prepared = prepare(recipe, console, images)
     made = run.made_with if run.started and resume else {}
     if made and made["data"]["fingerprint"] != prepared.images.fingerprint:
         raise ValueError(
@@ -302,22 +311,6 @@ def _named(setting: str) -> Iterator[None]:
             f"{setting}: Lightning refuses what this machine is asked for ({' '.join(str(error).split())}), "
             "expected devices that it has; leave accelerator, devices and nodes out."
         ) from error
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Lightning's notes to its own users are none of ours."""
-    logs = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
-    before = [log.level for log in logs]
-    for log in logs:
-        log.setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="lightning")
-        try:
-            yield
-        finally:
-            for log, level in zip(logs, before, strict=True):
-                log.setLevel(level)
 
 
 @contextmanager

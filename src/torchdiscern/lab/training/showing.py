@@ -1,5 +1,7 @@
-"""Bars for what takes long before training."""
+"""Bars for what takes long before training, and quiet where another library talks."""
 
+import logging
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,3 +17,19 @@ def reading(console: Console, what: str = "Reading images") -> Iterator[Callable
         *Progress.get_default_columns(), console=console, transient=True, disable=not console.is_terminal
     ) as progress:
         yield lambda items: progress.track(items, description=what)
+
+
+@contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Lightning's notes to its own users are none of ours."""
+    logs = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    before = [log.level for log in logs]
+    for log in logs:
+        log.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="lightning")
+        try:
+            yield
+        finally:
+            for log, level in zip(logs, before, strict=True):
+                log.setLevel(level)

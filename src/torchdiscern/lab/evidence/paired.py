@@ -1,4 +1,4 @@
-"""What paired runs show: numbers in, numbers out."""
+"""The paired t-test of one measure, where no more is asked."""
 
 import math
 from collections.abc import Sequence

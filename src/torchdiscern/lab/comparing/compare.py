@@ -1,0 +1,375 @@
+"""The comparison as one call: what is missing is tuned, trained and measured, then everything is judged."""
+
+import json
+import os
+import shlex
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.console import Console
+
+from torchdiscern.lab import environment
+from torchdiscern.lab.comparing.design import BAND, BASELINE, TUNING_SEED, Design, chosen_arms, differs, key_of
+from torchdiscern.lab.comparing.engines import Engine, Here, Local, Ray
+from torchdiscern.lab.comparing.folder import FORMAT, Folder, held
+from torchdiscern.lab.comparing.planning import say_plan
+from torchdiscern.lab.comparing.results import Results, gather, write
+from torchdiscern.lab.comparing.showing import Live
+from torchdiscern.lab.comparing.task import Task
+from torchdiscern.lab.comparing.tuning import Tuning
+from torchdiscern.lab.files import write_atomically
+from torchdiscern.lab.recipe import Recipe
+
+KEPT = ("baseline", "tune", "tuning_seeds", "robust", "cross_validated")  # what a folder's comparison is made of
+
+
+def compare(
+    recipe: Recipe,
+    arms: Iterable[str] | Mapping[str, Mapping[str, Any]],
+    seeds: int | Iterable[int] = 10,
+    *,
+    out: Path | str | None = None,
+    baseline: str = BASELINE,
+    tune: int = 0,
+    tuning_seeds: int = 1,
+    robust: bool = False,
+    cross_validated: bool = False,
+    named: tuple[str, str] | None = None,
+    band: float = BAND,
+    difference: float = 1.0,
+    keep_weights: bool = False,
+    jobs: int = 1,
+    engine: Literal["local", "ray"] = "local",
+    address: str | None = None,
+    cpus: float = 1,
+    gpus: float = 0,
+    plan_only: bool = False,
+    console: Console | None = None,
+) -> Results:
+    """Trains every arm under the same seeds and says where they differ, with intervals.
+
+    What the folder already holds is not trained again: a comparison that was killed goes on, and more arms or
+    seeds are added to those that are there.
+
+    Args:
+        recipe: what all arms share.
+        arms: names (`torchdiscern arms`), or names with the recipe's settings that make each.
+        seeds: how many, counted from 0, or which; each fixes split, wrong labels, initial weights, data order and
+            augmentation for every arm.
+        out: the folder; by default `runs/compare-NAME`.
+        baseline: the arm that the others are compared with.
+        tune: trials for each arm, the baseline too, over a shared space (learning rate, weight decay, dropout)
+        and
+            its own weights, chosen by validation accuracy on seeds that no run uses; 0 takes arms as they are.
+        tuning_seeds: how many seeds each trial is trained on.
+        robust: attack every trained network, too.
+        cross_validated: look for wrong labels by cross-validation, too; trains each run four times more.
+        named: the one contrast, arm and measure, named before the runs; Holm's correction leaves it out.
+        band: points of accuracy that make no difference in practice.
+        difference: points of accuracy for which the plan says how many seeds it takes.
+        keep_weights: keep the trained weights in the run folders.
+        jobs: runs at once.
+        engine: `"local"`, or `"ray"` for several machines; both give the same numbers.
+        address: of a running Ray cluster.
+        cpus, gpus: that each run takes of it.
+        plan_only: print the plan and train nothing.
+        console: where to print.
+
+    Returns:
+        The results, also written to the folder as `results.json`, `results.csv`, `plots/` and `comparison.html`.
+
+    Raises:
+        ValueError, TypeError, OSError: with one sentence: an arm, a setting, the data, or the folder.
+
+    Example:
+        >>> import tempfile
+        >>> recipe = Recipe.named("digits").with_settings(epochs=1)
+        >>> with tempfile.TemporaryDirectory() as out:
+        ...     found = compare(recipe, ["ce", "gini"], seeds=1, out=out, console=Console(quiet=True))
+        >>> [run.arm for run in found.runs], found.contrasts[0].verdict
+        (['ce', 'gini'], 'too few seeds')
+    """
+    console = console or Console()
+    chosen = dict(arms) if isinstance(arms, Mapping) else chosen_arms(arms)
+    numbers = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
+    if baseline == BASELINE and BASELINE not in chosen:
+        chosen = chosen_arms([BASELINE]) | chosen
+    machine: dict[str, Any] = {"loggers": (), "threads": recipe.threads or _threads(jobs)}
+    design = Design(
+        recipe,
+        chosen,
+        numbers,
+        baseline=baseline,
+        tune=tune,
+        tuning_seeds=tuple(range(TUNING_SEED, TUNING_SEED + tuning_seeds)),
+        robust=robust,
+        cross_validated=cross_validated,
+        named=named,
+        band=band,
+        keep_weights=keep_weights,
+        machine=machine,
+    )
+    folder = Folder(Path(out) if out is not None else default_folder(recipe))
+    with ExitStack() as stack:
+        if plan_only:
+            say_plan(joined(folder, design), folder, console, jobs, difference)
+            return gather(folder) if folder.design_file.exists() else Results.empty(design)
+        stack.enter_context(held(folder))
+        design = joined(folder, design)
+        todo = Todo(design, folder)
+        say_plan(design, folder, console, jobs, difference)
+        _keep_design(folder, design, engine, jobs)
+        failed: list[dict[str, Any]] = []
+        if todo.left:
+            near: Engine = Here() if jobs == 1 else Local(jobs)
+            chosen_engine: Engine = near if engine == "local" else Ray(jobs, address, cpus, gpus)
+            failed = _work(todo, stack.enter_context(chosen_engine), console, _slots(engine, jobs, address, cpus))
+            _keep_design(folder, design, engine, jobs, finished=True)
+        results = gather(folder, failed)
+        write(results, folder, console)
+    if failed:
+        raise ValueError(
+            f"arms: {len(failed)} run(s) could not be trained, the first is {failed[0]['arm']} with seed "
+            f"{failed[0]['seed']} ({failed[0]['why']}), expected all to end; mend its settings, and the same "
+            "command trains what is missing."
+        )
+    return results
+
+
+def default_folder(recipe: Recipe) -> Path:
+    """`runs/compare-NAME`."""
+    name = recipe.name or f"{Path(recipe.data).name}-{recipe.model.split('/')[-1]}"
+    return Path("runs") / f"compare-{name}"
+
+
+def joined(folder: Folder, design: Design) -> Design:
+    """The design together with what the folder holds, where both are of the same comparison."""
+    before = folder.design
+    if before is None:
+        return design
+    where = f"out: {str(folder.path)!r} holds a comparison"
+    base = Recipe(**before["recipe"])
+    other = differs(base.with_settings(seed=design.recipe.seed), design.recipe)
+    if other is not None:
+        raise ValueError(
+            f"{where} with {other}={before['recipe'][other]!r}, expected {design.recipe.as_dict()[other]!r} to "
+            "add to it; choose another folder with --out."
+        )
+    now = asdict(replace(design, recipe=Recipe()))
+    for name in KEPT:
+        old = tuple(before[name]) if isinstance(before[name], list) else before[name]
+        if old != now[name]:
+            raise ValueError(
+                f"{where} with {name}={before[name]!r}, expected {now[name]!r} to add to it; choose another "
+                "folder with --out."
+            )
+    for arm, settings in before["arms"].items():
+        if arm in design.arms and _plain(design.arms[arm]) != settings:
+            raise ValueError(
+                f"{where} whose arm {arm!r} has {settings}, expected {_plain(design.arms[arm])} to add to it; "
+                "give the arm another name."
+            )
+    arms = {arm: settings for arm, settings in before["arms"].items() if arm not in design.arms}
+    named = design.named or (tuple(before["named"]) if before["named"] else None)
+    if before["named"] and named != tuple(before["named"]):
+        raise ValueError(
+            f"{where} whose named contrast is {before['named']}, expected the same, as it was named before the "
+            "runs; leave --named out."
+        )
+    seeds = tuple(sorted({*before["seeds"], *design.seeds}))
+    return replace(design, arms=arms | dict(design.arms), seeds=seeds, named=named)
+
+
+@dataclass
+class Todo:
+    """What of a design is not done yet."""
+
+    design: Design
+    folder: Folder
+
+    def __post_init__(self) -> None:
+        self.records = self.folder.records()
+        self.tunings: dict[str, Tuning] = {}
+        self.trial: dict[str, tuple[int, dict[str, float], dict[int, float | None]]] = {}
+        if self.design.tune:
+            for arm in self.design.arms:
+                self.tunings[arm] = Tuning(self.folder.tuning_file, arm, self.design.space(arm), self.design.tune)
+        for arm in self.design.arms:
+            if arm not in self.tunings or self.tunings[arm].finished:
+                self._check(arm)
+
+    def tuned(self, arm: str) -> dict[str, float]:
+        return self.tunings[arm].best if arm in self.tunings else {}
+
+    @property
+    def left(self) -> int:
+        """Runs and trials that are missing."""
+        runs = sum(
+            key_of(arm, seed) not in self.records for arm in self.design.arms for seed in self.design.seeds
+        )
+        trials = sum(max(0, one.trials - len(one.done)) for one in self.tunings.values())
+        return runs + trials * len(self.design.tuning_seeds)
+
+    def runs(self, arm: str) -> list[Task]:
+        """An arm's missing runs."""
+        design, tuned = self.design, self.tuned(arm)
+        found = []
+        for seed in design.seeds:
+            key = key_of(arm, seed)
+            if key in self.records:
+                continue
+            found.append(
+                Task(
+                    key,
+                    arm,
+                    design.recipe_of(arm, seed, tuned).as_dict(),
+                    folder=str(self.folder.run(key)),
+                    token=str(self.folder.design_file),
+                    robust=design.robust,
+                    cross_validated=design.cross_validated,
+                    keep_weights=design.keep_weights,
+                )
+            )
+        return found
+
+    def trials(self, arm: str) -> list[Task]:
+        """The tasks of an arm's next trial, one a tuning seed."""
+        design = self.design
+        number, settings = self.tunings[arm].next(design.defaults(arm))
+        self.trial[arm] = (number, settings, {})
+        return [
+            Task(f"{arm}~{number}~{seed}", arm, design.recipe_of(arm, seed, settings).as_dict(), kind="trial")
+            for seed in design.tuning_seeds
+        ]
+
+    def take_trial(self, task: Task, value: float | None) -> bool:
+        """Keeps a trial's value; whether the trial is complete."""
+        number, _, values = self.trial[task.arm]
+        values[task.settings["seed"]] = value
+        if len(values) < len(self.design.tuning_seeds):
+            return False
+        known = [one for one in values.values() if one is not None]
+        self.tunings[task.arm].tell(number, sum(known) / len(known) if len(known) == len(values) else None)
+        return True
+
+    def take_run(self, task: Task, found: dict[str, Any]) -> None:
+        """Keeps a run's numbers."""
+        base = self.design.recipe.as_dict()
+        changed = {name: value for name, value in task.settings.items() if value != base[name]}
+        record = {"arm": task.arm, "seed": task.settings["seed"], "settings": changed} | found
+        self.folder.keep(task.key, record, self.design.keep_weights)
+        self.records[task.key] = record
+
+    def _check(self, arm: str) -> None:
+        """Refuses runs that were made with other settings."""
+        for seed in self.design.seeds:
+            record = self.records.get(key_of(arm, seed))
+            if record is None:
+                continue
+            made = self.design.recipe.with_settings(**record["settings"])
+            wanted = self.design.recipe_of(arm, seed, self.tuned(arm))
+            other = differs(made, wanted)
+            if other is not None:
+                raise ValueError(
+                    f"out: {str(self.folder.path)!r} holds {key_of(arm, seed)} with {other}="
+                    f"{made.as_dict()[other]!r}, expected {wanted.as_dict()[other]!r}; choose another folder "
+                    "with --out."
+                )
+
+
+def _work(todo: Todo, engine: Engine, console: Console, slots: int) -> list[dict[str, Any]]:
+    """Does what is left; gives the runs that failed."""
+    failed: list[dict[str, Any]] = []
+    waiting: list[Task] = []
+    running = 0
+    for arm in todo.design.arms:
+        tuning = todo.tunings.get(arm)
+        waiting += todo.trials(arm) if tuning and not tuning.finished else todo.runs(arm)
+    waiting.sort(key=_place)
+    with Live(todo, console, slots) as live:
+        while waiting or running:
+            while waiting and running < 2 * slots:  # one more each, so that none waits for this process
+                engine.submit(waiting.pop(0))
+                running += 1
+            for task, found in engine.wait():
+                running -= 1
+                if isinstance(found, Exception) and not isinstance(found, ValueError):
+                    raise found
+                if task.kind == "trial":
+                    value = None if isinstance(found, Exception) else float(found["value"])
+                    live.ended(task, None if isinstance(found, Exception) else found["seconds"])
+                    if todo.take_trial(task, value):
+                        tuning = todo.tunings[task.arm]
+                        waiting += todo.runs(task.arm) if tuning.finished else todo.trials(task.arm)
+                        waiting.sort(key=_place)
+                elif isinstance(found, Exception):
+                    failed.append({"arm": task.arm, "seed": task.settings["seed"], "why": str(found)})
+                    live.ended(task, None)
+                else:
+                    todo.take_run(task, found)
+                    live.ended(task, found["seconds"])
+    return failed
+
+
+def _place(task: Task) -> tuple[bool, int]:
+    """Trials first, then seed by seed, so that what is there when someone looks is paired."""
+    return (True, task.settings["seed"]) if task.kind == "run" else (False, 0)
+
+
+def _keep_design(folder: Folder, design: Design, engine: str, jobs: int, finished: bool = False) -> None:
+    before = folder.design or {"sessions": []}
+    now = time.time()
+    sessions = before["sessions"]
+    if finished:
+        sessions[-1]["finished"] = _stamp(now)
+    else:
+        sessions = [*sessions, {"started": _stamp(now), "finished": None, "engine": engine, "jobs": jobs}]
+    kept = {
+        "format": FORMAT,
+        "recipe": design.recipe.as_dict(),
+        "arms": {arm: _plain(settings) for arm, settings in design.arms.items()},
+        "seeds": list(design.seeds),
+        "baseline": design.baseline,
+        "tune": design.tune,
+        "tuning_seeds": list(design.tuning_seeds),
+        "robust": design.robust,
+        "cross_validated": design.cross_validated,
+        "named": list(design.named) if design.named else None,
+        "band": design.band,
+        "command": before.get("command") or _command(),
+        "versions": environment.versions(),
+        "git": environment.git_state(),
+        "sessions": sessions,
+    }
+    write_atomically(folder.design_file, json.dumps(kept, indent=1) + "\n")
+
+
+def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
+
+
+def _command() -> str:
+    """How this process was called, without the folders that lead to the program."""
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+def _stamp(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+def _threads(jobs: int) -> int:
+    return max(1, (os.cpu_count() or 1) // jobs)
+
+
+def _slots(engine: str, jobs: int, address: str | None, cpus: float) -> int:
+    if engine == "local" or address is None:
+        return jobs
+    import ray
+
+    return max(1, int(ray.cluster_resources().get("CPU", jobs) // max(cpus, 0.01)))

@@ -1,0 +1,141 @@
+"""What is compared: a recipe, arms, seeds, how they are tuned and what is measured."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from torchdiscern import checks
+from torchdiscern.lab import arms as arm_table
+from torchdiscern.lab.comparing.tuning import space_of
+from torchdiscern.lab.recipe import Recipe
+from torchdiscern.lab.training.prepared import MACHINE
+
+BASELINE = "ce"
+TUNING_SEED = 10_000  # the first of the seeds that tuning sees, and no run after it
+BAND = 0.2  # points of accuracy
+
+
+@dataclass(frozen=True)
+class Design:
+    """The plan of a comparison.
+
+    Args:
+        recipe: what all arms share.
+        arms: name of each arm to the recipe's settings that make it.
+        seeds: of the runs; each fixes split, wrong labels, initial weights, data order and augmentation.
+        baseline: the arm that the others are compared with.
+        tune: trials for each arm; 0 takes the arms as they are.
+        tuning_seeds: seeds whose validation images choose, and that no run uses.
+        robust: whether every run is attacked.
+        cross_validated: whether wrong labels are also looked for by cross-validation.
+        named: the one contrast, arm and measure, that was named before the runs.
+        band: differences in accuracy that make no difference in practice, in points.
+    """
+
+    recipe: Recipe
+    arms: Mapping[str, Mapping[str, Any]]
+    seeds: tuple[int, ...]
+    baseline: str = BASELINE
+    tune: int = 0
+    tuning_seeds: tuple[int, ...] = (TUNING_SEED,)
+    robust: bool = False
+    cross_validated: bool = False
+    named: tuple[str, str] | None = None
+    band: float = BAND
+    keep_weights: bool = False
+    machine: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.baseline not in self.arms:
+            raise ValueError(
+                f"baseline: got {self.baseline!r}, which is none of the arms, expected one of "
+                f"{', '.join(self.arms)}; add it to --arms."
+            )
+        if not self.seeds:
+            raise ValueError("seeds: got none, expected at least one; five are the fewest that say something.")
+        shared = sorted(set(self.seeds) & set(self.tuning_seeds))
+        if self.tune and shared:
+            raise ValueError(
+                f"seeds: got {shared[0]}, on which the arms are tuned, expected others; seeds below "
+                f"{TUNING_SEED} are free."
+            )
+        if self.named is not None and self.named[0] not in self.arms:
+            raise ValueError(
+                f"named: got the arm {self.named[0]!r}, expected one of {', '.join(self.arms)}; mend --named."
+            )
+        checks.check_number(self.band, "band")
+        for arm in self.arms:
+            self.recipe_of(arm, self.seeds[0])  # says now what is wrong with an arm
+
+    def recipe_of(self, arm: str, seed: int, tuned: Mapping[str, float] | None = None) -> Recipe:
+        """The recipe of one run."""
+        own = dict(self.arms[arm])
+        return self.recipe.with_settings(**own | dict(tuned or {}) | dict(self.machine) | {"seed": seed})
+
+    def space(self, arm: str) -> dict[str, tuple[float, float, bool]]:
+        """What tuning draws for an arm."""
+        found: dict[str, tuple[float, float, bool]] = space_of(self.recipe, self.arms[arm], own_space(arm, self))
+        return found
+
+    def defaults(self, arm: str) -> dict[str, float]:
+        """Where tuning begins."""
+        recipe = self.recipe_of(arm, self.seeds[0])
+        shared = {name: getattr(recipe, name) for name in ("learning_rate", "weight_decay", "dropout")}
+        return shared | arm_table.defaults_of(recipe) | {k: v for k, v in self.arms[arm].items() if _is_number(v)}
+
+
+def own_space(arm: str, design: Design) -> Mapping[str, tuple[float, float]]:
+    """The ranges of an arm's own weights: of the arm in the table, else of the loss that it names."""
+    settings = design.arms[arm]
+    try:
+        found = arm_table.space_of(arm)
+    except ValueError:
+        found = arm_table.space_of(str(settings.get("arm", design.recipe.arm)))
+    # what a user has fixed in an arm of his own stays fixed
+    fixed = set(settings) if arm not in arm_table.ARMS and "+" not in arm else set()
+    return {name: limits for name, limits in found.items() if name not in fixed}
+
+
+def chosen_arms(names: Iterable[str], own: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
+    """Arms of the table by name (joined by + where wanted), and a user's own as `NAME:key=value,key=value`.
+
+    Raises:
+        ValueError: no such arm, or a setting at fault.
+
+    Example:
+        >>> chosen_arms(["ce"], ["clusters:arm=renyi,term_labels=kmeans:100"])["clusters"]
+        {'arm': 'renyi', 'term_labels': 'kmeans:100'}
+    """
+    found = {name.strip(): dict(arm_table.settings_of(name.strip())) for name in names if name.strip()}
+    for text in own:
+        name, sign, settings = text.partition(":")
+        if not sign or not name or "=" not in settings:
+            raise ValueError(
+                f"arm: got {text!r}, expected NAME:key=value,key=value; as in "
+                "--arm clusters:arm=renyi,term_labels=kmeans:100."
+            )
+        texts = re.split(r",(?=[a-z_]+=)", settings)
+        recipe = Recipe().with_texts(texts)
+        found[name.strip()] = {
+            key: getattr(recipe, key)
+            for key in (one.partition("=")[0].strip().replace("-", "_") for one in texts)
+        }
+    if not found:
+        raise ValueError("arms: got none, expected some; as in --arms ce,gini,renyi.")
+    return found
+
+
+def differs(recipe: Recipe, other: Recipe) -> str | None:
+    """The first setting in which two recipes are not the same run, if there is one."""
+    mine, others = recipe.as_dict(), other.as_dict()
+    return next((name for name in mine if mine[name] != others[name] and name not in MACHINE), None)
+
+
+def key_of(arm: str, seed: int) -> str:
+    """The name of a run's folder and record."""
+    return f"{re.sub(r'[^A-Za-z0-9_.+=-]', '_', arm)}-{seed}"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,0 +1,206 @@
+"""Where tasks are done: here, in processes of this machine, or on a Ray cluster; the numbers are the same."""
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from typing import Any, Protocol, Self
+
+from torchdiscern.lab.comparing.task import Task, perform
+
+TRIES = 3
+Outcome = tuple[Task, dict[str, Any] | Exception]
+
+
+class Engine(Protocol):
+    """Does tasks, some at once."""
+
+    def submit(self, task: Task) -> None:
+        """Takes a task."""
+
+    def wait(self) -> list[Outcome]:
+        """Waits until tasks end; gives each with its numbers, or with what went wrong in it."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+class Here:
+    """This process, one task after the other: no second interpreter to wait for."""
+
+    def __init__(self) -> None:
+        self._waiting: list[Task] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def submit(self, task: Task) -> None:
+        self._waiting.append(task)
+
+    def wait(self) -> list[Outcome]:
+        task = self._waiting.pop(0)
+        try:
+            return [(task, perform(task))]
+        except Exception as error:
+            return [(task, error)]
+
+
+class Local:
+    """Processes of this machine. One that is killed is replaced, and its task done again where it was.
+
+    Args:
+        jobs: processes at once.
+    """
+
+    def __init__(self, jobs: int) -> None:
+        self.jobs = jobs
+        self._pool: ProcessPoolExecutor | None = None
+        self._running: dict[Future[dict[str, Any]], Task] = {}
+        self._tries: dict[str, int] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool is not None:
+            workers = list((self._pool._processes or {}).values())
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            for worker in workers:  # what they were doing is resumed where it was
+                with suppress(ProcessLookupError):
+                    os.kill(worker.pid or 0, signal.SIGKILL)
+            for worker in workers:
+                worker.join(5)
+        self._pool = None
+
+    def submit(self, task: Task) -> None:
+        if self._pool is None:
+            # a fresh interpreter each: torch's threads do not survive a fork
+            self._pool = ProcessPoolExecutor(
+                self.jobs, mp_context=multiprocessing.get_context("spawn"), initializer=_alone
+            )
+        self._running[self._pool.submit(perform, task)] = task
+
+    def wait(self) -> list[Outcome]:
+        done, _ = wait(self._running, return_when=FIRST_COMPLETED)
+        ended: list[Outcome] = []
+        lost: list[Task] = []
+        for future in done:
+            task = self._running.pop(future)
+            error = future.exception()
+            if isinstance(error, BrokenProcessPool):
+                lost.append(task)
+            elif error is None:
+                ended.append((task, future.result()))
+            else:
+                ended.append((task, error if isinstance(error, Exception) else RuntimeError(repr(error))))
+        if lost:
+            ended += self._again(lost)
+        return ended
+
+    def _again(self, lost: list[Task]) -> Iterator[Outcome]:
+        """All that ran in a broken pool begins again; nobody tells whose process it was that died."""
+        lost += self._running.values()
+        self._running.clear()
+        self.__exit__()
+        for task in lost:
+            self._tries[task.key] = self._tries.get(task.key, 1) + 1
+            if self._tries[task.key] > TRIES:
+                yield task, _lost(task.key)
+            else:
+                self.submit(task)
+
+
+class Ray:
+    """An existing Ray cluster, or one of this machine's processors.
+
+    Args:
+        jobs: processors of the cluster that is started where no address is given.
+        address: of a cluster, as `ray.init` has it: `"auto"`, `"ray://HOST:10001"`, ...
+        cpus, gpus: that each task takes.
+    """
+
+    def __init__(self, jobs: int, address: str | None = None, cpus: float = 1, gpus: float = 0) -> None:
+        self.jobs, self.address, self.cpus, self.gpus = jobs, address, cpus, gpus
+        self._running: dict[Any, Task] = {}
+
+    def __enter__(self) -> Self:
+        try:
+            import ray
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(
+                "engine: got 'ray', which is not installed, expected it; run: pip install 'torchdiscern[ray]'.",
+                name="ray",
+            ) from error
+        self._ray = ray
+        self._began = not ray.is_initialized()
+        if self._began:
+            local: dict[str, Any] = {"num_cpus": max(1, round(self.jobs * self.cpus))}
+            local |= {"include_dashboard": False} | ({"num_gpus": self.jobs * self.gpus} if self.gpus else {})
+            try:
+                ray.init(
+                    address=self.address or "local",
+                    log_to_driver=False,
+                    logging_level="ERROR",
+                    **({} if self.address else local),
+                )
+            except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
+                reason = " ".join(str(error).split())
+                raise OSError(
+                    f"address: no Ray cluster answers at {self.address or 'this machine'} ({reason}), expected a "
+                    "running one; start it with `ray start --head`, or leave --address out."
+                ) from error
+        options = {"num_cpus": self.cpus, "num_gpus": self.gpus, "max_retries": TRIES - 1}
+        self._perform = ray.remote(**options)(perform)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for reference in self._running:
+            with suppress(Exception):
+                self._ray.cancel(reference, force=True)
+        if self._began:
+            self._ray.shutdown()
+
+    def submit(self, task: Task) -> None:
+        self._running[self._perform.remote(task)] = task
+
+    def wait(self) -> list[Outcome]:
+        ready, _ = self._ray.wait(list(self._running), num_returns=1)
+        ended: list[Outcome] = []
+        for reference in ready:
+            task = self._running.pop(reference)
+            try:
+                ended.append((task, self._ray.get(reference)))
+            except self._ray.exceptions.RayTaskError as error:
+                ended.append((task, error.cause if isinstance(error.cause, Exception) else error))
+            except self._ray.exceptions.RayError:
+                ended.append((task, _lost(task.key)))
+        return ended
+
+
+def _lost(key: str) -> RuntimeError:
+    return RuntimeError(
+        f"jobs: the process of {key} was killed {TRIES} times, expected it to end; there may be too little "
+        "memory for so many at once, set fewer --jobs."
+    )
+
+
+def _alone() -> None:
+    """A worker leaves Ctrl-C to the process that began it, and ends when that one is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True).start()

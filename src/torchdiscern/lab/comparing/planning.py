@@ -1,0 +1,128 @@
+"""What a comparison will take and what it can show, said before anything is trained."""
+
+import statistics
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from torchdiscern.lab.comparing.design import Design, key_of
+from torchdiscern.lab.comparing.folder import Folder
+from torchdiscern.lab.comparing.task import images_of
+from torchdiscern.lab.evidence import seeds_needed, smallest_difference
+from torchdiscern.lab.training.durations import duration
+from torchdiscern.lab.training.plan import plan
+
+SPREAD = 0.5  # points: the deviation of paired differences that is assumed until runs have shown it
+START = 3.0  # seconds that each run takes besides training: building, reading, measuring
+
+
+def say_plan(design: Design, folder: Folder, console: Console, jobs: int, difference: float) -> dict[str, Any]:
+    """Prints runs, hours and the smallest difference that the seeds can show.
+
+    Args:
+        design: what is compared.
+        folder: where; what is done there is counted off.
+        console: where to print.
+        jobs: runs at once.
+        difference: points of accuracy for which the seeds needed are said.
+
+    Returns:
+        The same as numbers: `runs`, `trials`, `seconds`, `spread`, `smallest`, `needed`.
+    """
+    records = folder.records()
+    missing = {arm: [seed for seed in design.seeds if key_of(arm, seed) not in records] for arm in design.arms}
+    trials = design.tune * len(design.tuning_seeds) * len(design.arms)
+    runs = sum(map(len, missing.values()))
+    with console.status("Timing a few steps of each arm"):
+        seconds = {arm: _seconds(design, arm, records) for arm, seeds in missing.items() if seeds}
+    total = sum(
+        seconds.get(arm, 0.0)
+        * (len(missing[arm]) + (design.tune * len(design.tuning_seeds) if missing[arm] else 0))
+        for arm in design.arms
+    )
+    spread, known = _spread(design, records)
+    count = len(design.seeds)
+    found = {
+        "runs": runs,
+        "trials": trials,
+        "seconds": total / jobs,
+        "spread": spread,
+        "smallest": smallest_difference(count, spread) if count >= 2 else None,
+        "needed": seeds_needed(difference, spread),
+    }
+    table = Table(title=escape(f"The plan: {', '.join(design.arms)}"), box=box.SIMPLE_HEAD, show_header=False)
+    table.add_column("what")
+    table.add_column("how much")
+    for what, how_much in _lines(design, found, len(records), known, jobs, difference, folder):
+        table.add_row(what, escape(how_much))
+    console.print(table)
+    return found
+
+
+def _lines(
+    design: Design,
+    found: dict[str, Any],
+    done: int,
+    known: bool,
+    jobs: int,
+    difference: float,
+    folder: Folder,
+) -> list[tuple[str, str]]:
+    arms, seeds = len(design.arms), len(design.seeds)
+    lines = [("runs", f"{found['runs']} to train: {arms} arms, {seeds} seeds; {done} are done")]
+    if design.tune:
+        lines.append(
+            (
+                "tuning",
+                f"{design.tune} trials for each arm on seed{'s' if len(design.tuning_seeds) > 1 else ''} "
+                f"{', '.join(map(str, design.tuning_seeds))}, chosen by validation accuracy",
+            )
+        )
+    if found["runs"]:
+        lines.append(("time", f"about {duration(found['seconds'])} with {jobs} at once, by a few timed steps"))
+    says = "the deviation of the differences so far" if known else "an assumed deviation of the differences"
+    if found["smallest"] is not None:
+        lines.append(
+            (
+                "can show",
+                f"differences in accuracy from {found['smallest']:.2f} points on, in four of five such "
+                f"comparisons ({seeds} seeds, {says}: {found['spread']:.2f})",
+            )
+        )
+    lines.append((f"for {difference:g} points", f"{found['needed']} seeds would do"))
+    if seeds < 5:
+        lines.append(
+            ("note", f"{seeds} seed{'s' if seeds > 1 else ''} cannot give a verdict; five are the fewest")
+        )
+    if design.named:
+        lines.append(("named", f"{design.named[1]} of {design.named[0]} against {design.baseline}"))
+    lines.append(("results", str(folder.path)))
+    return lines
+
+
+def _seconds(design: Design, arm: str, records: dict[str, dict[str, Any]]) -> float:
+    known = [record["seconds"] for record in records.values() if record["arm"] == arm]
+    if known:
+        return statistics.median(known)
+    recipe = design.recipe_of(arm, design.seeds[0])
+    images = images_of(recipe.data, recipe.image_size)
+    return START + float(plan(recipe, Console(quiet=True), images)["seconds"])
+
+
+def _spread(design: Design, records: dict[str, dict[str, Any]]) -> tuple[float, bool]:
+    """The median over arms of the deviation of paired differences, in points, and whether runs have shown it."""
+
+    def accuracy(arm: str, seed: int) -> float | None:
+        record = records.get(key_of(arm, seed))
+        return None if record is None else 100 * float(record["metrics"]["accuracy"])
+
+    found = []
+    for arm in design.arms:
+        pairs = [(accuracy(arm, seed), accuracy(design.baseline, seed)) for seed in design.seeds]
+        differences = [own - base for own, base in pairs if own is not None and base is not None]
+        if arm != design.baseline and len(differences) >= 3 and statistics.stdev(differences) > 0:
+            found.append(statistics.stdev(differences))
+    return (statistics.median(found), True) if found else (SPREAD, False)

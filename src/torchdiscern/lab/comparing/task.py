@@ -1,0 +1,121 @@
+"""One piece of a comparison, done by any process on any machine: settings in, numbers out."""
+
+import tempfile
+import time
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from rich.console import Console
+
+from torchdiscern.lab import environment
+from torchdiscern.lab.data import Images, load_images
+from torchdiscern.lab.measures import correct_of, measures_of
+from torchdiscern.lab.recipe import Recipe
+from torchdiscern.lab.training.cleaning import cross_validated
+from torchdiscern.lab.training.fit import fit
+from torchdiscern.lab.training.measure import Reader
+from torchdiscern.lab.training.plan import kept_bytes
+from torchdiscern.lab.training.prepared import prepare
+from torchdiscern.lab.training.run import train
+
+QUIET = Console(quiet=True)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be done.
+
+    Args:
+        key: its name in the comparison, also of its folder and record.
+        arm: which arm.
+        settings: the whole recipe.
+        kind: `"run"` trains, keeps a folder and measures; `"trial"` trains and gives the validation accuracy.
+        folder: of the run.
+        token: file beside the runs by which a process on another machine knows that it sees the same disk.
+        robust: whether to attack.
+        cross_validated: whether to look for wrong labels by networks that did not see them.
+        keep_weights: whether the run's folder keeps its weights.
+    """
+
+    key: str
+    arm: str
+    settings: dict[str, Any]
+    kind: Literal["run", "trial"] = "run"
+    folder: str = ""
+    token: str = ""
+    robust: bool = False
+    cross_validated: bool = False
+    keep_weights: bool = False
+
+
+def perform(task: Task) -> dict[str, Any]:
+    """Does a task; where the run's folder is out of reach, in a folder of its own that comes back as `files`."""
+    started = time.perf_counter()
+    recipe = Recipe(**task.settings)
+    images = images_of(recipe.data, recipe.image_size)
+    if task.kind == "trial":
+        found: dict[str, Any] = {"value": _value(recipe, images)}
+    elif Path(task.token).exists():
+        found = _measured(task, recipe, Path(task.folder), images)
+    else:
+        with tempfile.TemporaryDirectory(prefix="torchdiscern-") as own:
+            folder = Path(own) / "run"
+            found = _measured(task, recipe, folder, images)
+            found["files"] = {
+                str(path.relative_to(folder)): path.read_bytes()
+                for path in sorted(folder.rglob("*"))
+                if path.is_file() and (task.keep_weights or not _is_heavy(path))
+            }
+    return found | {"seconds": time.perf_counter() - started, "hardware": environment.hardware()}
+
+
+def _value(recipe: Recipe, images: Images) -> float:
+    """The best epoch's validation accuracy; the test images are left alone."""
+    found = fit(prepare(recipe, QUIET, images))
+    if not found:
+        raise ValueError(
+            "tune: got a recipe that holds no images out for validation, expected some to choose by; set "
+            "val_fraction=0.1."
+        )
+    return max(epoch["val_accuracy"] for epoch in found)
+
+
+def _measured(task: Task, recipe: Recipe, folder: Path, images: Images) -> dict[str, Any]:
+    run = train(recipe, folder, resume=True, console=QUIET, images=images)
+    result = run.result
+    prepared = prepare(recipe, QUIET, images)
+    with torch.no_grad():
+        prepared.network.module.load_state_dict(run.weights)
+    judged = None
+    if task.cross_validated and recipe.label_noise and not recipe.clean:
+        judged = cross_validated(recipe, images, QUIET)[1]
+    device = environment.device_of(environment.accelerator_of(recipe.accelerator))
+    with environment.threads(recipe.threads):
+        reader = Reader(prepared, device)
+        metrics = dict(measures_of(reader, robust=task.robust, cross_validated=judged))
+        correct = correct_of(reader, prepared.labels.test).cpu().numpy()
+        metrics["memory_mb"] = kept_bytes(prepared) / 2**20
+    if recipe.clean:  # of the wrong labels it has left out most
+        metrics = {name: value for name, value in metrics.items() if not name.startswith("wrong_")}
+    steps = result["epochs"] * max(1, len(prepared.labels.train) // recipe.batch_size)
+    metrics["step_ms"] = 1000 * result["seconds"]["training"] / steps
+    return {
+        "metrics": metrics,
+        "correct": {"images": len(correct), "bits": np.packbits(correct).tobytes().hex()},
+        "best_epoch": result["best"]["epoch"],
+        "images": prepared.images.fingerprint,
+    }
+
+
+def _is_heavy(path: Path) -> bool:
+    return path.suffix in (".ckpt", ".safetensors") or path.name == ".lock"
+
+
+@lru_cache(maxsize=1)
+def images_of(data: str, size: int | None) -> Images:
+    """The images, read once by a process."""
+    return load_images(data, size)

@@ -1,0 +1,17 @@
+"""What a trained network is measured by, beside accuracy."""
+
+from torchdiscern.lab.measures.everything import measures_of
+from torchdiscern.lab.measures.reading import Read, Recorder, correct_of, read_rows
+from torchdiscern.lab.measures.table import MEASURES, Measure, measure_of, relative_band
+
+__all__ = [
+    "MEASURES",
+    "Measure",
+    "Read",
+    "Recorder",
+    "correct_of",
+    "measure_of",
+    "measures_of",
+    "read_rows",
+    "relative_band",
+]

@@ -1,0 +1,92 @@
+"""All measures of one trained network."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from torchdiscern.lab.measures.reading import Recorder, read_rows
+from torchdiscern.lab.measures.removal import removal
+from torchdiscern.lab.measures.transfer import few_shot_accuracy, out_of_distribution
+from torchdiscern.lab.measures.wrong_labels import wrong_labels
+from torchdiscern.lab.networks.cosine import weight_of
+from torchdiscern.lab.training.measure import Reader, class_means, measured
+from torchdiscern.lab.training.prepared import Prepared
+
+OF_TEST = (
+    "accuracy",
+    "accuracy_macro",
+    "negative_log_likelihood",
+    "calibration_error",
+    "impurity",
+    "impurity_renyi",
+    "coverage_divergence",
+    "dead_features",
+)
+
+
+def measures_of(
+    reader: Reader, *, robust: bool = False, cross_validated: Tensor | None = None, images: int = 500
+) -> dict[str, float]:
+    """Everything that one trained network is measured by, each set of rows read once.
+
+    Args:
+        reader: of the trained network.
+        robust: attack it too, which takes seconds for frozen features and minutes for pixels.
+        cross_validated: `[n, C]`, probabilities of the training images by networks that did not see them, in the
+            order of `labels.train`, as `training.cleaning.cross_validated` gives them.
+        images: at most as many test images are attacked.
+
+    Returns:
+        By the names of `table.MEASURES`, without those that the data do not allow: few-shot and
+        out-of-distribution where no class is held out, wrong labels where none is wrong, k-feature accuracy
+        beyond the number of features.
+
+    Raises:
+        ValueError: no test image, or `cross_validated` of another shape.
+    """
+    prepared, labels = reader.prepared, reader.prepared.labels
+    if not len(labels.test):
+        raise ValueError("reader: its recipe holds out no test image, expected some; set test_fraction above 0.")
+    recorder = Recorder(reader)
+    means = class_means(recorder)
+    train = recorder.last
+    found = measured(recorder, labels.test, labels.true, means)
+    test = recorder.last
+    measures = {name: float(found[name]) for name in OF_TEST}
+    measures |= {f"k_feature_accuracy_{k}": value for k, value in found["k_feature_accuracy"].items()}
+
+    head = reader.classifier
+    weight = weight_of(head).detach().float().cpu()
+    bias = None if head.bias is None else head.bias.detach().float().cpu()
+    measures |= removal(test.read, labels.true[labels.test], weight, bias, means.cpu())
+    if len(labels.held_out):
+        strange = read_rows(reader, labels.held_out)
+        few = few_shot_accuracy(strange.read, prepared.images.labels[labels.held_out], prepared.recipe.seed)
+        measures |= {} if few is None else {"few_shot_accuracy": few}
+        measures |= out_of_distribution(test.logits, strange.logits)
+    measures |= wrong_labels(
+        train.logits,
+        train.read,
+        labels.target[labels.train],
+        labels.true[labels.train],
+        frozen=frozen_features(prepared, labels.train),
+        cross_validated=cross_validated,
+    )
+    if robust:
+        from torchdiscern.lab.measures.robust import robust_accuracy
+
+        measures |= robust_accuracy(reader, images=images)
+    return measures
+
+
+def frozen_features(prepared: Prepared, rows: Tensor) -> Tensor | None:
+    """What the frozen part gives of some rows, positions averaged, `[n, F]`; None where it runs at every step."""
+    if not prepared.cached:
+        return None
+    kept: Any = prepared.inputs[rows].float()
+    found: Tensor = kept
+    if found.ndim > 2:
+        axis = prepared.network.feature_dim % found.ndim
+        found = found.mean([one for one in range(1, found.ndim) if one != axis])
+    return torch.as_tensor(found)

@@ -1,0 +1,74 @@
+"""Engines: real processes and a real Ray cluster, workers killed in the middle."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from rich.console import Console
+
+from torchdiscern.lab import Recipe, Results, compare
+from torchdiscern.lab.comparing.task import Task, perform
+
+QUIET = Console(quiet=True)
+RECIPE = Recipe.named("digits").with_settings(epochs=2, width=8, threads=1)
+ARMS = ["ce", "renyi"]
+
+
+def numbers(results: Results) -> dict[tuple[str, int], dict[str, float | None]]:
+    return {
+        (run.arm, run.seed): {name: value for name, value in run.metrics.items() if name != "step_ms"}
+        for run in results.runs
+    }
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    return compare(RECIPE, ARMS, 2, out=tmp_path_factory.mktemp("alone"), console=QUIET)
+
+
+def killed_once(mark: str, ready: Callable[[], bool]) -> threading.Thread:
+    """Kills one worker, known by its command line, as soon as the work has begun."""
+
+    def kill() -> None:
+        for _ in range(600):
+            if ready():
+                for process in psutil.Process().children(recursive=True):
+                    if mark in " ".join(process.cmdline()) and process.cpu_times().user > 1:
+                        os.kill(process.pid, signal.SIGKILL)
+                        return
+            time.sleep(0.1)
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    return thread
+
+
+def test_processes_give_the_same_numbers_though_one_is_killed(alone: Results, tmp_path: Path) -> None:
+    thread = killed_once("spawn_main", lambda: any(tmp_path.glob("runs/*/recipe.yaml")))
+    results = compare(RECIPE, ARMS, 2, out=tmp_path, jobs=2, console=QUIET)
+    thread.join()
+    assert numbers(results) == numbers(alone)
+
+
+@pytest.mark.long
+def test_a_ray_cluster_gives_the_same_numbers_though_a_worker_is_killed(alone: Results, tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="needs the extra ray")
+    thread = killed_once("ray::", lambda: any(tmp_path.glob("runs/*/recipe.yaml")))
+    results = compare(RECIPE, ARMS, 2, out=tmp_path, jobs=2, engine="ray", console=QUIET)
+    thread.join()
+    assert numbers(results) == numbers(alone)
+
+
+def test_a_machine_with_another_disk_sends_its_files(alone: Results, tmp_path: Path) -> None:
+    task = Task("ce-0", "ce", RECIPE.with_settings(arm="ce", loggers=()).as_dict(), folder="/nowhere/ce-0", token="")
+    found: dict[str, Any] = perform(task)
+    metrics = {name: value for name, value in found["metrics"].items() if name != "step_ms"}
+    assert metrics == numbers(alone)["ce", 0]
+    assert {"recipe.yaml", "result.json", "metrics.csv"} <= set(found["files"])
+    assert not any(name.endswith((".ckpt", ".safetensors")) for name in found["files"])

@@ -1,0 +1,87 @@
+"""What is said before anything is trained."""
+
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from torchdiscern.lab import Recipe, compare
+from torchdiscern.lab.comparing.design import Design, chosen_arms, key_of
+from torchdiscern.lab.comparing.folder import Folder
+from torchdiscern.lab.comparing.planning import SPREAD, say_plan
+from torchdiscern.lab.evidence import seeds_needed, smallest_difference
+
+RECIPE = Recipe.named("digits").with_settings(epochs=1, width=8)
+
+
+def plan_text(path: Path, arms: list[str], seeds: int, difference: float = 0.5) -> tuple[dict[str, float], str]:
+    console = Console(record=True, width=120, quiet=False, file=Path("/dev/null").open("w"))
+    design = Design(RECIPE, chosen_arms(arms), tuple(range(seeds)), tune=3)
+    found = say_plan(design, Folder(path), console, 2, difference)
+    return found, console.export_text()
+
+
+def test_the_plan_counts_what_is_missing_and_says_what_it_can_show(tmp_path: Path) -> None:
+    found, text = plan_text(tmp_path, ["ce", "gini"], 5)
+    assert (found["runs"], found["trials"]) == (10, 6)
+    assert found["smallest"] == pytest.approx(smallest_difference(5, SPREAD))
+    assert found["needed"] == seeds_needed(0.5, SPREAD)
+    assert "10 to train: 2 arms, 5 seeds; 0 are done" in text
+    assert f"{found['needed']} seeds would do" in text
+
+
+def test_the_spread_of_the_runs_takes_the_place_of_the_assumed_one(tmp_path: Path) -> None:
+    records = tmp_path / "records"
+    records.mkdir()
+    for arm, values in {"ce": [0.50, 0.50, 0.50], "gini": [0.51, 0.52, 0.53]}.items():
+        for seed, value in enumerate(values):
+            record = {"arm": arm, "seed": seed, "seconds": 60.0, "metrics": {"accuracy": value}}
+            (records / f"{key_of(arm, seed)}.json").write_text(json.dumps(record))
+    found, text = plan_text(tmp_path, ["ce", "gini"], 5)
+    assert found["spread"] == pytest.approx(1.0)
+    assert found["runs"] == 4
+    assert found["seconds"] == pytest.approx(60 * (4 + 6) / 2)
+    assert "6 are done" in text
+
+
+def test_one_seed_is_said_to_give_no_verdict(tmp_path: Path) -> None:
+    found, text = plan_text(tmp_path, ["ce", "gini"], 1)
+    assert found["smallest"] is None
+    assert "1 seed cannot give a verdict" in text
+
+
+def test_a_plan_alone_trains_and_writes_nothing(tmp_path: Path) -> None:
+    compare(RECIPE, ["ce", "gini"], 2, out=tmp_path / "out", plan_only=True, console=Console(quiet=True))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arms", "own", "said"),
+    [
+        ([], ["mine"], "expected NAME:key=value,key=value"),
+        ([], ["mine:arm=reny"], "reny"),
+        (["ginni"], [], "gini"),
+        ([""], [], "arms: got none"),
+    ],
+)
+def test_wrong_arms_are_told_in_a_sentence(arms: list[str], own: list[str], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        chosen_arms(arms, own)
+
+
+def test_designs_that_cannot_work_are_told_in_a_sentence() -> None:
+    arms = chosen_arms(["ce", "gini"])
+    with pytest.raises(ValueError, match="seeds: got none"):
+        Design(RECIPE, arms, ())
+    with pytest.raises(ValueError, match=r"seeds: got 10000, on which the arms are tuned"):
+        Design(RECIPE, arms, (0, 10_000), tune=2)
+    with pytest.raises(ValueError, match="named: got the arm 'renyi'"):
+        Design(RECIPE, arms, (0,), named=("renyi", "accuracy"))
+    with pytest.raises(ValueError, match="baseline: got 'ce', which is none of the arms"):
+        Design(RECIPE, chosen_arms(["gini"]), (0,))
+
+
+def test_keys_are_names_of_files() -> None:
+    assert key_of("clean+renyi", 3) == "clean+renyi-3"
+    assert "/" not in key_of("my.package:loss/../x", 0)
