@@ -19,7 +19,7 @@ card, and `+` joins several, where a later one wins: `clean+renyi` cleans the la
 the scale-free terms.
 
 To train one alone, set what its card says, as in `--set arm=cosface --set strength=0.1`. The setting `strength`
-is a rival's own weight. [Your own arm](use.md#your-own-arm) is one function.
+is a rival's own weight. [Your own arm](train.md#your-own-arm) is one function.
 
 The rivals learn from the labels of the target. With several processes, those that compare the samples of a batch
 with each other (`cw-vr`, `opl`, `supcon`, `vicreg`, `selectivity-up`, `selectivity-down`) see each process's own

@@ -84,6 +84,11 @@ class Recipe:
         "What is learned: `class`, `coarse` (CIFAR-100's super-classes), `groups:K` (classes thrown into K "
         "groups by seed), or `FILE.csv:COLUMN` with a column `file`.",
     )
+    read_out: str = _setting(
+        "",
+        "Coarser classes that a comparison measures a network by, as `target` names them (`coarse`, `groups:K`): "
+        "the probabilities of a group's classes are added up. Training does not change.",
+    )
     term_labels: str = _setting(
         "target",
         "The labels that the terms are given: `target`, `fine` (the classes, where the target is coarser), "

@@ -92,6 +92,16 @@ def test_robust_lines_start_at_accuracy() -> None:
         np.testing.assert_allclose(line, 100 * np.array(expected))
 
 
+def test_shares_stay_within_a_hundred() -> None:
+    results = example(2, 2, metrics=FEW)
+    for means in results["means"].values():
+        means["accuracy"] |= {"low": -0.5, "high": 2.0}
+    figures = draw(results)
+    for name, axis in (("seeds", "x"), ("trade-off", "y"), ("removed", "y"), ("robust-l2", "y")):
+        low, high = getattr(figures[name].axes[0], f"get_{axis}lim")()
+        assert -2 <= low < high <= 102, name
+
+
 def test_tuning_is_best_so_far() -> None:
     results = example(1, tune=12, metrics=["accuracy"])
     line = next(line for line in draw(results)["tuning"].axes[0].lines if len(np.asarray(line.get_xydata())) > 2)

@@ -127,6 +127,14 @@ def test_verdicts_in_words(verdict: str | None, says: str) -> None:
     assert headline(results) == [says]
 
 
+def test_few_seeds_make_one_sentence() -> None:
+    results = example(3, 2)
+    assert headline(results | {"named": None}) == [
+        "Too few seeds to say what helps: 2 seeds, and a verdict takes 5."
+    ]
+    assert headline(results)[0].startswith("Scale-free Renyi: too few seeds to say (5-feature accuracy +")
+
+
 def test_a_named_contrast_that_is_missing_is_said_to_be() -> None:
     results = example(12)
     results["contrasts"] = [one for one in results["contrasts"] if one["metric"] != "k_feature_accuracy_5"]

@@ -45,8 +45,9 @@ def test_the_width_is_that_of_the_variances(effects: tuple[float, float, float],
     assert found.boot_low + _half(found) == pytest.approx(found.difference, abs=0.2 * _half(found))
 
 
-def test_seeds_alone_are_about_as_wide_as_the_t_interval() -> None:
-    found = judged(np.random.default_rng(0).normal(0, 0.1, 20), resamples=MANY)
+@pytest.mark.parametrize("seeds", [6, 20])
+def test_seeds_alone_are_about_as_wide_as_the_t_interval(seeds: int) -> None:
+    found = judged(np.random.default_rng(0).normal(0, 0.1, seeds), resamples=MANY)
     assert found.high is not None
     assert _half(found) == pytest.approx(found.high - found.difference, rel=0.05)
 

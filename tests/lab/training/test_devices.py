@@ -46,6 +46,8 @@ VARIANTS: dict[str, dict[str, object]] = {
     "memory": {"memory": 0.9, "prior": "train", "optimizer": "adamw", "learning_rate": 1e-3},
     "gini": {"arm": "gini", "ramp_epochs": 2, "layers": ("4", "5")},
     "clusters": {"term_labels": "kmeans:12", "cluster_every": 2, "epochs": 3},
+    "centre": {"arm": "centre", "strength": 0.1, "epochs": 2},
+    "cosface": {"arm": "cosface", "epochs": 2},
     # two processes take 257 and 256 of these: as the tally goes by batches of 256, one more for the first
     "odd": {"test_fraction": 0.0, "val_fraction": 0.285, "epochs": 2},
 }

@@ -25,6 +25,7 @@ from torchdiscern.lab.comparing.task import Task
 from torchdiscern.lab.comparing.tuning import Tuning
 from torchdiscern.lab.files import write_atomically
 from torchdiscern.lab.recipe import Recipe
+from torchdiscern.lab.training.folder import Run
 
 KEPT = ("baseline", "tune", "tuning_seeds", "robust", "cross_validated")  # what a folder's comparison is made of
 
@@ -126,10 +127,12 @@ def compare(
         say_plan(design, folder, console, jobs, difference)
         _keep_design(folder, design, engine, jobs)
         failed: list[dict[str, Any]] = []
-        if todo.left:
-            near: Engine = Here() if jobs == 1 else Local(jobs)
-            chosen_engine: Engine = near if engine == "local" else Ray(jobs, address, cpus, gpus)
-            failed = _work(todo, stack.enter_context(chosen_engine), console, _slots(engine, jobs, address, cpus))
+        if todo.left or (robust and todo.checks()):
+            near: Engine = stack.enter_context(Here() if jobs == 1 else Local(jobs))
+            far = near if engine == "local" else stack.enter_context(Ray(jobs, address, cpus, gpus))
+            failed = _work(todo, far, console, _slots(engine, jobs, address, cpus))
+            if robust:
+                _check(todo, near, console)
             _keep_design(folder, design, engine, jobs, finished=True)
         results = gather(folder, failed)
         write(results, folder, console)
@@ -233,10 +236,36 @@ class Todo:
                     token=str(self.folder.design_file),
                     robust=design.robust,
                     cross_validated=design.cross_validated,
-                    keep_weights=design.keep_weights,
+                    keep_weights=self.keeps(seed),
                 )
             )
         return found
+
+    def keeps(self, seed: int) -> bool:
+        """Whether a run's weights stay; those of the first seed do where attacks are to be checked with them."""
+        return self.design.keep_weights or (self.design.robust and seed == self.design.seeds[0])
+
+    def checks(self) -> list[Task]:
+        """The missing checks of robust accuracy, on the networks of the first seed."""
+        design, seed = self.design, self.design.seeds[0]
+        keys = {arm: key_of(arm, seed) for arm in design.arms}
+        there = {
+            arm: str(self.folder.run(key))
+            for arm, key in keys.items()
+            if key in self.records and Run(self.folder.run(key)).weights_file.exists()
+        }
+        return [
+            Task(
+                f"check of {keys[arm]}",
+                arm,
+                design.recipe_of(arm, seed, self.tuned(arm)).as_dict(),
+                kind="check",
+                folder=folder,
+                others={name: other for name, other in there.items() if name != arm},
+            )
+            for arm, folder in there.items()
+            if not self.folder.check(keys[arm]).exists()
+        ]
 
     def trials(self, arm: str) -> list[Task]:
         """The tasks of an arm's next trial, one a tuning seed."""
@@ -263,7 +292,7 @@ class Todo:
         base = self.design.recipe.as_dict()
         changed = {name: value for name, value in task.settings.items() if value != base[name]}
         record = {"arm": task.arm, "seed": task.settings["seed"], "settings": changed} | found
-        self.folder.keep(task.key, record, self.design.keep_weights)
+        self.folder.keep(task.key, record, self.keeps(record["seed"]))
         self.records[task.key] = record
 
     def _check(self, arm: str) -> None:
@@ -315,6 +344,21 @@ def _work(todo: Todo, engine: Engine, console: Console, slots: int) -> list[dict
                     todo.take_run(task, found)
                     live.ended(task, found["seconds"])
     return failed
+
+
+def _check(todo: Todo, engine: Engine, console: Console) -> None:
+    """Attacks the networks of the first seed in other ways, those of other arms among them."""
+    waiting = todo.checks()
+    for task in waiting:
+        engine.submit(task)
+    left = len(waiting)
+    with console.status("Checking the attacks"):
+        while left:
+            for task, found in engine.wait():
+                left -= 1
+                if isinstance(found, Exception):
+                    raise found
+                todo.folder.keep_check(key_of(task.arm, task.settings["seed"]), found)
 
 
 def _place(task: Task) -> tuple[bool, int]:

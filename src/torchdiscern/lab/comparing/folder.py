@@ -17,9 +17,11 @@ HEAVY = ("*.ckpt", "*.safetensors", ".lock")
 
 @dataclass(frozen=True)
 class Folder:
-    """`comparison.json` (what is compared), `runs/ARM-SEED/` (run folders), `records/ARM-SEED.json` (the numbers of
-    a run), `tuning.db` (the trials), and what is made of them: `results.json`, `results.csv`, `plots/`,
-    `comparison.html`.
+    """The folder of a comparison.
+
+    `comparison.json` (what is compared), `runs/ARM-SEED/` (run folders), `records/ARM-SEED.json` (the numbers of a
+    run), `checks/` (what other attacks said), `tuning.db` (the trials), and what is made of them: `results.json`,
+    `results.csv`, `plots/`, `comparison.html`.
     """
 
     path: Path
@@ -62,6 +64,14 @@ class Folder:
             ) from error
         return found
 
+    def check(self, arm_key: str) -> Path:
+        return self.path / "checks" / f"{arm_key}.json"
+
+    def keep_check(self, arm_key: str, found: Mapping[str, Any]) -> None:
+        """Writes what other attacks said of an arm's network."""
+        make_folder(self.path / "checks", "out")
+        write_atomically(self.check(arm_key), json.dumps(found, indent=1, allow_nan=False) + "\n")
+
     def records(self) -> dict[str, dict[str, Any]]:
         """The numbers of the runs that are done, by key."""
         found = {}
@@ -99,7 +109,7 @@ def held(folder: Folder) -> Iterator[None]:
         OSError: another process compares there, or the folder cannot be written.
         ValueError: it holds files of something else.
     """
-    ours = {"runs", "records", "plots", "tuning.db", "tuning.db-journal", ".lock"}
+    ours = {"runs", "records", "checks", "plots", "tuning.db", "tuning.db-journal", ".lock"}
     if folder.path.is_dir() and not folder.design_file.exists():
         strange = sorted(one.name for one in folder.path.iterdir() if one.name not in ours)
         if strange:

@@ -215,6 +215,7 @@ def _details(
             }
             for name, one in measures.items()
         },
+        "checks": _checks(folder, kept),
         "failed": [dict(one) for one in failed],
         "command": kept["command"],
         "versions": kept["versions"],
@@ -224,6 +225,12 @@ def _details(
         "finished": sessions[-1]["finished"] if sessions else None,
         "hours": sum(run.seconds for run in runs) / 3600,
     }
+
+
+def _checks(folder: Folder, kept: Mapping[str, Any]) -> dict[str, Any]:
+    """What other attacks said, by arm."""
+    paths = {arm: folder.check(key_of(arm, kept["seeds"][0])) for arm in kept["arms"]}
+    return {arm: json.loads(path.read_text()) for arm, path in paths.items() if path.exists()}
 
 
 def correct_bits(record: Mapping[str, Any]) -> np.ndarray[Any, np.dtype[np.uint8]]:

@@ -78,7 +78,7 @@ class Live:
             if design.tune or name != "best in tuning, %":
                 table.add_column(name, justify="left" if name == "arm" else "right")
         for arm in design.arms:
-            runs, trials = self._left(arm)
+            runs, _ = self._left(arm)
             known = [
                 100 * record["metrics"]["accuracy"]
                 for record in self.todo.records.values()

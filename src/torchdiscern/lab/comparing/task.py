@@ -2,22 +2,23 @@
 
 import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from rich.console import Console
 
 from torchdiscern.lab import environment
+from torchdiscern.lab.comparing.checking import checked, reader_of
 from torchdiscern.lab.data import Images, load_images
 from torchdiscern.lab.measures import correct_of, measures_of
+from torchdiscern.lab.measures.readout import read_out_measures
 from torchdiscern.lab.recipe import Recipe
 from torchdiscern.lab.training.cleaning import cross_validated
 from torchdiscern.lab.training.fit import fit
-from torchdiscern.lab.training.measure import Reader
 from torchdiscern.lab.training.plan import kept_bytes
 from torchdiscern.lab.training.prepared import prepare
 from torchdiscern.lab.training.run import train
@@ -33,23 +34,26 @@ class Task:
         key: its name in the comparison, also of its folder and record.
         arm: which arm.
         settings: the whole recipe.
-        kind: `"run"` trains, keeps a folder and measures; `"trial"` trains and gives the validation accuracy.
+        kind: `"run"` trains, keeps a folder and measures; `"trial"` trains and gives the validation accuracy;
+            `"check"` attacks a trained network in other ways.
         folder: of the run.
         token: file beside the runs by which a process on another machine knows that it sees the same disk.
         robust: whether to attack.
         cross_validated: whether to look for wrong labels by networks that did not see them.
         keep_weights: whether the run's folder keeps its weights.
+        others: folders of the other arms' runs, for a check.
     """
 
     key: str
     arm: str
     settings: dict[str, Any]
-    kind: Literal["run", "trial"] = "run"
+    kind: Literal["run", "trial", "check"] = "run"
     folder: str = ""
     token: str = ""
     robust: bool = False
     cross_validated: bool = False
     keep_weights: bool = False
+    others: Mapping[str, str] = field(default_factory=dict)
 
 
 def perform(task: Task) -> dict[str, Any]:
@@ -59,6 +63,8 @@ def perform(task: Task) -> dict[str, Any]:
     images = images_of(recipe.data, recipe.image_size)
     if task.kind == "trial":
         found: dict[str, Any] = {"value": _value(recipe, images)}
+    elif task.kind == "check":
+        found = checked(Path(task.folder), task.others, images)
     elif Path(task.token).exists():
         found = _measured(task, recipe, Path(task.folder), images)
     else:
@@ -87,17 +93,18 @@ def _value(recipe: Recipe, images: Images) -> float:
 def _measured(task: Task, recipe: Recipe, folder: Path, images: Images) -> dict[str, Any]:
     run = train(recipe, folder, resume=True, console=QUIET, images=images)
     result = run.result
-    prepared = prepare(recipe, QUIET, images)
-    with torch.no_grad():
-        prepared.network.module.load_state_dict(run.weights)
     judged = None
     if task.cross_validated and recipe.label_noise and not recipe.clean:
         judged = cross_validated(recipe, images, QUIET)[1]
-    device = environment.device_of(environment.accelerator_of(recipe.accelerator))
     with environment.threads(recipe.threads):
-        reader = Reader(prepared, device)
-        metrics = dict(measures_of(reader, robust=task.robust, cross_validated=judged))
-        correct = correct_of(reader, prepared.labels.test).cpu().numpy()
+        reader = reader_of(recipe, run.weights, images)
+        prepared = reader.prepared
+        if recipe.read_out:
+            metrics, right = read_out_measures(reader, images, robust=task.robust)
+        else:
+            metrics = measures_of(reader, robust=task.robust, cross_validated=judged)
+            right = correct_of(reader, prepared.labels.test)
+        correct = right.numpy()
         metrics["memory_mb"] = kept_bytes(prepared) / 2**20
     if recipe.clean:  # of the wrong labels it has left out most
         metrics = {name: value for name, value in metrics.items() if not name.startswith("wrong_")}

@@ -73,6 +73,7 @@ def write_comparison(results: Mapping[str, Any], out: Path) -> Path:
         limits=words.limits(results),
         seeds=words.seeds_in_words(said),
         figures=figures,
+        checks=_checks(said, results.get("checks") or {}),
         means=_means(said),
         contrasts=_contrasts(said),
         arms=_arms(said),
@@ -102,6 +103,28 @@ def _arm(said: Comparison, arm: str) -> dict[str, str]:
     """Title, and the name by which a command knows the arm where that is another."""
     title, name = said.title(arm), one_line(arm)
     return {"title": title, "name": name if name != title else ""}
+
+
+def _checks(said: Comparison, checks: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What other attacks said of each arm's network; one column for the strongest attack made on another arm's."""
+    if not checks:
+        return None
+    some = next(iter(checks.values()))
+    names = {"more_steps": "more steps", "decision": "by decisions alone", "noise": "noise"}
+    rows = []
+    for arm, one in checks.items():
+        attacks = one["attacks"]
+        moved = [found["beyond"] for name, found in attacks.items() if name.startswith("transfer_")]
+        beyond = [attacks[name]["beyond"] if name in attacks else None for name in names]
+        beyond.append(max(moved) if moved else None)
+        cells = [UNKNOWN if value is None else f"{100 * value:.1f}%" for value in beyond]
+        rows.append({"arm": _arm(said, arm), "robust": f"{100 * one['robust']:.1f}%", "cells": cells})
+    return {
+        "attacks": [*names.values(), "made on other arms"],
+        "where": f"{some['norm'].replace('l2', 'L2').replace('linf', 'L-infinity')} {some['radius']:g}",
+        "tolerance": f"{100 * some['tolerance']:g}%",
+        "rows": rows,
+    }
 
 
 def _means(said: Comparison) -> list[dict[str, Any]]:
@@ -262,7 +285,7 @@ def _made(results: Mapping[str, Any]) -> dict[str, Any]:
         "git": one_line(results.get("git") or ""),
         "started": one_line(results.get("started") or ""),
         "finished": one_line(results.get("finished") or ""),
-        "hours": "" if hours is None else f"{hours:.2f}",
+        "hours": "" if hours is None else f"{hours:.2f} hours" if hours >= 1 else f"{60 * hours:.1f} minutes",
     }
 
 

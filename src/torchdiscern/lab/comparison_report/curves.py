@@ -109,10 +109,17 @@ def _means(axes: Axes, said: Comparison, along: Mapping[float, str], height: flo
         axes.plot(places, means, color=look.colour, linestyle=look.dashes, marker=look.marker, lw=1.2, ms=4)
         named.append(Named(places[-1], means[-1], said.short(arm), look))
     axes.margins(x=0.04, y=0.05)
+    drawing.keep_to_shares(axes, "y", measure.unit)
     axes.set_xticks(list(along))
-    axes.set_xticklabels([f"{value:g}" for value in along])
+    axes.set_xticklabels([_tick(value, metric) for value, metric in along.items()])
     drawing.names_at_right(axes, height, named)
     axes.set_ylabel(f"accuracy{', ' + measure.unit if measure.unit else ''}")
+
+
+def _tick(value: float, metric: str) -> str:
+    """Radii of pixels as their measure has them: 4/255 and not 0.0156863."""
+    named = metric.rpartition("_")[2]
+    return named if "/" in named else f"{value:g}"
 
 
 def _upright(axes: Axes, place: float, ends: Sequence[float], look: Look) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO, StringIO
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -119,6 +119,15 @@ def apart(wished: Sequence[float], gap: float, low: float, high: float) -> list[
 
 def _start(block: list[float], gap: float, low: float, high: float) -> float:
     return max(low, min(block[0] / block[1], high - gap * (block[1] - 1)))
+
+
+def keep_to_shares(axes: Axes, axis: Literal["x", "y"], unit: str) -> None:
+    """Shows no percentage below 0 or above 100, where wide intervals of few seeds reach to."""
+    if unit != "%":
+        return
+    low, high = axes.get_xlim() if axis == "x" else axes.get_ylim()
+    limits = (max(low, -2.0), min(high, 102.0))
+    axes.set_xlim(limits) if axis == "x" else axes.set_ylim(limits)
 
 
 @dataclass(frozen=True)

@@ -248,6 +248,7 @@ def _seeds(said: Comparison, metric: str) -> Figure:
             _interval(axes, measure, mean, row + 0.36)
         _row_text(axes, row, said.short(arm), spread(measure, mean))
     _rows_of_names(axes, len(rows))
+    drawing.keep_to_shares(axes, "x", measure.unit)
     axes.set_xlabel(measure.heading)
     return figure
 
@@ -280,6 +281,8 @@ def _trade_off(said: Comparison, right: str, up: str) -> Figure:
                 axes.plot(across, along, "-", color=look.colour, lw=1.1, alpha=0.8, zorder=3)
         named.append(Named(*place, said.short(arm), look))
     axes.margins(0.08)
+    drawing.keep_to_shares(axes, "x", x.unit)
+    drawing.keep_to_shares(axes, "y", y.unit)
     drawing.names_at_right(axes, height, named)
     axes.set_xlabel(one_line(x.heading))
     axes.set_ylabel(one_line(y.heading))

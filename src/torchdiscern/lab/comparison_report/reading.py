@@ -24,7 +24,7 @@ GROUPS: dict[str, str] = {
     "Further measures": r".*",
 }
 
-ROBUST = re.compile(r"robust_(.+)_([0-9.]+)")
+ROBUST = re.compile(r"robust_(.+)_([0-9.]+(?:/[0-9]+)?)")
 WITHOUT = re.compile(r"accuracy_without_([0-9.]+)")
 
 
@@ -264,7 +264,9 @@ def _items(run: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 
 def _float(text: str) -> float | None:
+    """The number of a name; radii of pixels are named as fractions, `1/255`."""
+    above, _, below = text.partition("/")
     try:
-        return float(text)
-    except ValueError:
+        return float(above) / float(below or 1)
+    except (ValueError, ZeroDivisionError):
         return None

@@ -58,6 +58,11 @@ def headline(results: Mapping[str, Any]) -> list[str]:
     if named and not said.contrast(*named):
         lost = f"{said.title(arm)}, {said.measure(metric).label}: named before the runs, but nothing to compare."
         first.insert(0, _capital(lost))
+    verdicts = {
+        verdict_of(found) for one in judged for rival in said.rivals if (found := said.contrast(rival, one))
+    }
+    if verdicts == {TOO_FEW}:
+        return [*first, f"{_capital(TOO_FEW)} what helps: {seeds_in_words(said)}, and a verdict takes {ENOUGH}."]
     return first + [_by_verdict(said, one) for one in judged]
 
 

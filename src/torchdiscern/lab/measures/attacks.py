@@ -5,7 +5,7 @@ The attack sees everything: it follows the gradient of the very network that is 
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -20,7 +20,7 @@ from torchdiscern.lab.seeds import derived, generator
 from torchdiscern.lab.training.measure import Reader
 
 Norm = Literal["l2", "linf"]
-LARGE = 3 * 64 * 64  # numbers of an input above which fewer are attacked at once, to bound memory
+AT_ONCE = ((2_048, 512), (12_288, 128))  # numbers of an input, and how many are attacked at once up to there
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,11 +43,12 @@ class Attacked:
     num_classes: int
     pixels: bool = False
     seed: int = 0
-    device: torch.device = torch.device("cpu")
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     @property
     def batch_size(self) -> int:
-        return 128 if self.inputs[0].numel() <= LARGE else 32
+        numbers = self.inputs[0].numel()
+        return next((size for largest, size in AT_ONCE if numbers <= largest), 32)  # bounds memory
 
     @torch.no_grad()
     def right(self, inputs: Tensor, rows: Tensor) -> Tensor:
@@ -59,6 +60,9 @@ class Attacked:
 
 class Readable(nn.Module):
     """A trained network for whoever changes its inputs: pixels in [0, 1], or what its frozen part gives."""
+
+    scale: Tensor
+    shift: Tensor
 
     def __init__(self, reader: Reader) -> None:
         super().__init__()
@@ -74,6 +78,18 @@ class Readable(nn.Module):
             inputs = inputs.contiguous(memory_format=self.memory_format) * self.scale + self.shift
         logits: Tensor = self.network(inputs)
         return logits.float()
+
+
+class _Single(nn.Module):
+    """For the toolbox, which hands out float64 at times and runs an `nn.Sequential` without its own hooks."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        logits: Tensor = self.module(inputs.float())
+        return logits
 
 
 def attacked_of(reader: Reader, images: int = 500) -> Attacked:
@@ -117,23 +133,35 @@ class Margin(nn.Module):
     def forward(self, logits: Tensor, label: Tensor) -> Tensor:
         own = label > 0
         other = logits.masked_fill(own, -torch.inf).amax(1)
-        return (other - logits.masked_fill(~own, -torch.inf).amax(1)).sum()
+        margin: Tensor = other - logits.masked_fill(~own, -torch.inf).amax(1)
+        return margin.sum()
 
 
 # sums, so that the gradient of a sample does not shrink, and underflow, with the size of the batch
 LOSSES: dict[str, Any] = {"margin": Margin, "cross_entropy": lambda: nn.CrossEntropyLoss(reduction="sum")}
 
 
+def projected(values: Tensor, norm: Norm, radius: float) -> Tensor:
+    """The nearest point of the ball around 0 for each of `[m, ...]`.
+
+    Example:
+        >>> projected(torch.tensor([[3.0, 4.0], [0.0, 0.5]]), "l2", 1.0)
+        tensor([[0.6000, 0.8000],
+                [0.0000, 0.5000]])
+    """
+    if norm == "linf":
+        return values.clamp(-radius, radius)
+    lengths = values.flatten(1).norm(dim=1).clamp_min(torch.finfo(values.dtype).tiny)
+    shrunk: Tensor = values * (radius / lengths).clamp_max(1).view(-1, *[1] * (values.ndim - 1))
+    return shrunk
+
+
 class _Descent(ProjectedGradientDescentPyTorch):  # type: ignore[misc]
-    """The toolbox's attack, whose projection here takes one pass in float32 instead of several in float64."""
+    """The toolbox's attack, whose own projection makes copies in float64 at every step, a third of its time."""
 
     @staticmethod
     def _projection(values: Tensor, eps: Any, norm_p: Any, *, suboptimal: bool = True) -> Tensor:
-        radius = float(np.max(eps))
-        if norm_p in (np.inf, "inf"):
-            return values.clamp(-radius, radius)
-        lengths = values.flatten(1).norm(dim=1).clamp_min(torch.finfo(values.dtype).tiny)
-        return values * (radius / lengths).clamp_max(1).view(-1, *[1] * (values.ndim - 1))
+        return projected(values, "l2" if norm_p == 2 else "linf", float(np.max(eps)))
 
 
 def descent(
@@ -185,14 +213,16 @@ def descent(
     return torch.from_numpy(found)
 
 
-def classifier_of(attacked: Attacked, loss: nn.Module) -> PyTorchClassifier:
-    """The network as the toolbox takes it."""
+def classifier_of(
+    attacked: Attacked, loss: nn.Module, bounds: tuple[float, float] | None = None
+) -> PyTorchClassifier:
+    """The network as the toolbox takes it; `bounds` are those of inputs that are no pixels."""
     return PyTorchClassifier(
-        attacked.module,
+        _Single(attacked.module),
         loss,
         tuple(attacked.inputs.shape[1:]),
         attacked.num_classes,
-        clip_values=(0.0, 1.0) if attacked.pixels else None,
+        clip_values=(0.0, 1.0) if attacked.pixels else bounds,
         device_type="gpu" if attacked.device.type == "cuda" else "cpu",
     )
 

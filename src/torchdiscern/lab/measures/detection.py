@@ -1,6 +1,5 @@
 """How well a score finds what it looks for."""
 
-import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
@@ -16,6 +15,7 @@ def auroc(scores: Tensor, found: Tensor) -> float:
         In [0, 1], 0.5 by chance.
 
     Example:
+        >>> import torch
         >>> auroc(torch.tensor([3.0, 1.0, 2.0]), torch.tensor([True, False, False]))
         1.0
     """
@@ -34,6 +34,7 @@ def precision_of_first(scores: Tensor, found: Tensor, first: int = 100) -> float
         In [0, 1]. Among equal scores the earlier row comes first.
 
     Example:
+        >>> import torch
         >>> precision_of_first(torch.tensor([3.0, 1.0, 2.0]), torch.tensor([True, False, False]), 2)
         0.5
     """

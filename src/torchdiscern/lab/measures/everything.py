@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from torchdiscern.lab.measures.reading import Recorder, read_rows
@@ -84,9 +83,8 @@ def frozen_features(prepared: Prepared, rows: Tensor) -> Tensor | None:
     """What the frozen part gives of some rows, positions averaged, `[n, F]`; None where it runs at every step."""
     if not prepared.cached:
         return None
-    kept: Any = prepared.inputs[rows].float()
-    found: Tensor = kept
-    if found.ndim > 2:
-        axis = prepared.network.feature_dim % found.ndim
-        found = found.mean([one for one in range(1, found.ndim) if one != axis])
-    return torch.as_tensor(found)
+    kept: Any = prepared.inputs[rows]
+    found: Tensor = kept.float()
+    if found.ndim > 2:  # tokens [n, T, F], or maps [n, F, H, W]
+        found = found.mean(1) if found.ndim == 3 else found.mean((2, 3))
+    return found

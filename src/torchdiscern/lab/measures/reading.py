@@ -25,7 +25,7 @@ class Read:
 
 
 class Recorder(Reader):
-    """A reader that keeps what passes through it, so that measures which read rows themselves need no second pass.
+    """A reader that keeps what passes through it, so that what reads rows by itself needs no second pass.
 
     Example:
         >>> from torchdiscern.lab.measures import Recorder

@@ -1,6 +1,5 @@
 """How well the features are concentrated: accuracy after most of them are removed."""
 
-import torch
 from torch import Tensor
 
 SHARES = (50, 80, 90)
@@ -25,6 +24,7 @@ def carried(weight: Tensor, means: Tensor) -> Tensor:
     Source: extension.
 
     Example:
+        >>> import torch
         >>> carried(torch.tensor([[2.0, 1.0], [0.0, 1.0]]), torch.tensor([[3.0, 9.0], [1.0, 9.0]]))
         tensor([1., 0.])
     """
@@ -50,6 +50,7 @@ def accuracy_without(
     Source: extension; magnitude pruning of features in the spirit of LeCun, Denker and Solla, 1990.
 
     Example:
+        >>> import torch
         >>> read = torch.tensor([[2.0, 0.1], [0.0, 0.1]])
         >>> weight = torch.tensor([[1.0, 0.0], [-1.0, 0.5]])
         >>> accuracy_without(read, torch.tensor([0, 1]), weight, None, read, 50)
@@ -63,9 +64,7 @@ def accuracy_without(
     return float((logits.argmax(1) == target).double().mean())
 
 
-def removal(
-    read: Tensor, target: Tensor, weight: Tensor, bias: Tensor | None, means: Tensor
-) -> dict[str, float]:
+def removal(read: Tensor, target: Tensor, weight: Tensor, bias: Tensor | None, means: Tensor) -> dict[str, float]:
     """`accuracy_without_50`, `_80` and `_90`, in [0, 1]; see `accuracy_without`."""
     return {
         f"accuracy_without_{share}": accuracy_without(read, target, weight, bias, means, share)

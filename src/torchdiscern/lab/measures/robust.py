@@ -96,7 +96,7 @@ def robust_of(
     """
     if not len(attacked.target):
         raise ValueError("attacked: got no input, expected at least one; pass some.")
-    found = {}
+    found: dict[str, float] = {}
     for norm, sizes in (radii or (OF_PIXELS if attacked.pixels else OF_FEATURES)).items():
         stayed = survivors(attacked, norm, tuple(sizes.values()), steps=steps, restarts=restarts)
         found |= {f"robust_{norm}_{name}": float(stayed[size].double().mean()) for name, size in sizes.items()}

@@ -1,4 +1,4 @@
-"""Every measure by its name: how people call it, in what unit it is shown, which way is better, what is the same."""
+"""Every measure by its name: its label and unit, which way is better, and what counts as the same."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -88,8 +88,10 @@ def measure_of(name: str) -> Measure:
         rest = name.removeprefix(prefix)
         if prefix.endswith("_") and rest and rest != name:
             return replace(found, label=found.label.format(rest))
-    raise ValueError(f"name: no measure is called {name!r}, expected one of measures.MEASURES; "
-                     f"{checks.nearest(name, list(MEASURES))}")
+    raise ValueError(
+        f"name: no measure is called {name!r}, expected one of measures.MEASURES; "
+        f"{checks.nearest(name, list(MEASURES))}"
+    )
 
 
 def relative_band(name: str, value: float) -> float | None:

@@ -18,6 +18,7 @@ def card(run: Run, result: dict[str, Any]) -> str:
     size, channels = made["image_size"], made["channels"]
     terms = recipe.arm in arms.TERMS or recipe.arm == arms.RECOMMENDED
     loss = f"cross-entropy and discriminability terms ({recipe.arm})" if terms else arms.in_words(recipe.arm)
+    loss = f"`{loss}`" if ":" in recipe.arm else loss
     paragraphs = [
         f"# {_plain(recipe.name or recipe.model)}",
         f"A classifier of {len(classes)} classes: {_plain(recipe.model)} trained with {loss} on "

@@ -11,6 +11,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from torchdiscern import checks
+from torchdiscern.lab import arms
 from torchdiscern.lab.files import make_folder, write_atomically
 from torchdiscern.lab.training.folder import Run
 
@@ -44,6 +45,9 @@ def export(run: Run, format: str, out: Path | None = None, console: Console | No
         made = run.made_with
         about = {"format": "pt", "model": run.recipe.model, "classes": "\n".join(made["classes"])}
         about |= {name: " ".join(map(str, made[name])) for name in ("mean", "std")}
+        kind, scale = arms.classifier_of(run.recipe.arm, run.recipe.strength)
+        if kind != "linear":
+            about["classifier"] = f"{scale:g} times the cosine of input and weights"
         write_atomically(path, save({k: v.contiguous() for k, v in run.weights.items()}, metadata=about))
         return path
     model = run.model()

@@ -180,7 +180,7 @@ def _train(
     kept = load_checkpoint(last) if resume and last.exists() else None
     step = kept["global_step"] if kept else 0
     log = CsvLog(run.folder / "metrics.csv", up_to=step)
-    learner = Learner(prepared, criterion_of(prepared) if recipe.arm != "ce" else None, cluster_frozen(prepared))
+    learner = Learner(prepared, criterion_of(prepared), cluster_frozen(prepared))
     keep = KeepBestAndLast(run.checkpoints, log)
     renew = [RenewClusters()] if prepared.labels.clusters and not prepared.cached and recipe.arm != "ce" else []
     with _named("accelerator"):

@@ -1,0 +1,102 @@
+"""Keeps comparisons in `results/compare`, and makes every number and plot of the evidence page from them.
+
+    python benchmarks/evidence.py --keep runs/caltech101-head-30 ...
+    python benchmarks/evidence.py [--check]
+
+With `--keep`, what a comparison goes on from (its design, the numbers of its runs, its trials) is copied. Without
+it, each kept comparison is judged again from the numbers of its runs, and the tables and plots of
+`docs/evidence.md` are written: `<!-- begin NAME COLUMNS -->` to `<!-- end NAME -->` holds the table of
+`results/compare/NAME`. With `--check` nothing is written, and the exit status is 1 if a table differs.
+"""
+
+import argparse
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+from torchdiscern.lab.comparing.folder import Folder
+from torchdiscern.lab.comparing.results import gather
+from torchdiscern.lab.comparison_report import as_markdown, csv_text, draw, save
+from torchdiscern.lab.files import write_atomically
+
+KEPT = Path("results/compare")
+PAGE = Path("docs/evidence.md")
+IMAGES = Path("docs/images")
+PARTS = ("comparison.json", "records", "tuning.db")
+MARKS = re.compile(r"(<!-- begin (\S+)((?: \S+)*) -->).*?(<!-- end \2 -->)", re.DOTALL)
+SHOWN = re.compile(r"images/(?P<name>[\w.-]+?)--(?P<plot>[\w.-]+)\.svg")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--keep", type=Path, nargs="+", default=[])
+    parser.add_argument("--check", action="store_true")
+    options = parser.parse_args()
+    for folder in options.keep:
+        keep(folder)
+    if not options.check:
+        for folder in sorted(KEPT.glob("*/comparison.json")):
+            judge(folder.parent)
+    before = PAGE.read_text(encoding="utf-8")
+    after = MARKS.sub(lambda found: found[1] + content(found[2], found[3].split()) + found[4], before)
+    if options.check:
+        if after != before:
+            print(f"{PAGE}: not what the results say; run python benchmarks/evidence.py.")
+        return int(after != before)
+    PAGE.write_text(after, encoding="utf-8")
+    for shown in SHOWN.finditer(after):
+        picture(shown["name"], shown["plot"])
+    return 0
+
+
+def keep(folder: Path) -> None:
+    """Copies what a comparison goes on from."""
+    kept = KEPT / folder.name
+    kept.mkdir(parents=True, exist_ok=True)
+    for part in PARTS:
+        source = folder / part
+        if source.is_dir():
+            shutil.copytree(source, kept / part, dirs_exist_ok=True)
+        elif source.exists():
+            shutil.copyfile(source, kept / part)
+
+
+def judge(folder: Path) -> None:
+    """Writes `results.json` and `results.csv` from the numbers of the runs."""
+    found = gather(Folder(folder)).as_dict()
+    write_atomically(folder / "results.json", json.dumps(found, indent=1, allow_nan=False) + "\n")
+    write_atomically(folder / "results.csv", csv_text(found))
+
+
+def read(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((KEPT / name / "results.json").read_text(encoding="utf-8"))
+    return found
+
+
+def content(name: str, columns: list[str]) -> str:
+    """A comparison's table with what was computed, where and when."""
+    found = read(name)
+    machines = "; ".join(sorted({str(machine.get("processor")) for machine in found["machines"]}))
+    tuned = f"{found['tune']} trials an arm" if found["tune"] else "nothing tuned"
+    return (
+        f"\n\n{as_markdown(found, columns or None)}\n\n*{len(found['seeds'])} seeds, {tuned}; "
+        f"{found['hours']:.1f} hours of runs beside the trials; torch {found['versions']['torch']}, {machines}; "
+        f"`{found['command']}`; numbers in `{KEPT / name}`*\n\n"
+    )
+
+
+def picture(name: str, plot: str) -> None:
+    """Draws one plot of a comparison for the page."""
+    figures = draw(read(name))
+    if plot not in figures:
+        raise ValueError(f"plot: got {plot!r} of {name}, expected one of {', '.join(figures)}; mend the page.")
+    for path in save({plot: figures[plot]}, IMAGES / ".drawn"):
+        if path.suffix == ".svg":
+            path.replace(IMAGES / f"{name}--{plot}.svg")
+    shutil.rmtree(IMAGES / ".drawn")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
