@@ -11,7 +11,7 @@ from torchdiscern.lab.recipe import Recipe
 from torchdiscern.lab.seeds import derived
 
 LEARNING_RATE = (0.1, 3.0)  # times the recipe's
-WEIGHT_DECAY = (0.1, 30.0)
+WEIGHT_DECAY = (0.1, 100.0)
 NO_DECAY = (1e-6, 1e-2)  # where the recipe has none
 DROPOUT = (0.0, 0.6)
 STARTUP = 6  # trials drawn at random before the sampler learns from them
