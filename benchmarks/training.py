@@ -107,15 +107,15 @@ def main() -> None:
             accelerator=accelerator,
             devices=1,
         )
-        loaded = load(recipe, QUIET)
+        images, _ = load(recipe, QUIET)
         arms: dict[str, list[float]] = {"train": [], "bare": []}
-        by_hand(recipe, prepare(recipe, QUIET, loaded))  # the first pass meets a cold machine
+        by_hand(recipe, prepare(recipe, QUIET, images))  # the first pass meets a cold machine
         for number in track(range(options.rounds), "Measuring"):
             for arm in sorted(arms, reverse=number % 2 == 0):
                 if arm == "train":
                     speed = by_train(recipe, folder / f"run-{number}")
                 else:  # a network of its own each time, as a run has
-                    speed = by_hand(recipe, prepare(recipe, QUIET, loaded))
+                    speed = by_hand(recipe, prepare(recipe, QUIET, images))
                 arms[arm].append(speed)
     found = ratio(arms["train"], arms["bare"])
     rows = [[arm, str(spread(values))] for arm, values in arms.items()] + [["train/bare", str(found)]]

@@ -41,7 +41,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_everything_is_written(folder: Path) -> None:
     found = json.loads((folder / "results.json").read_text())
-    assert [(run["arm"], run["seed"]) for run in found["runs"]] == [("ce", 0), ("ce", 1), ("gini", 0), ("gini", 1)]
+    assert [(run["arm"], run["seed"]) for run in found["runs"]] == [
+        ("ce", 0),
+        ("ce", 1),
+        ("gini", 0),
+        ("gini", 1),
+    ]
     assert set(found["contrasts"][0]) >= {
         *("arm", "baseline", "metric", "difference", "low", "high", "p", "verdict")
     }
@@ -78,7 +83,9 @@ def test_other_settings_are_refused(folder: Path) -> None:
     with pytest.raises(ValueError, match="holds a comparison with tune=0, expected 3"):
         done(folder, ["ce", "gini"], 2, tune=3)
     with pytest.raises(ValueError, match="whose arm 'gini' has"):
-        compare(RECIPE, {"ce": {"arm": "ce"}, "gini": {"arm": "gini", "kl_weight": 1.0}}, 2, out=folder, console=QUIET)
+        compare(
+            RECIPE, {"ce": {"arm": "ce"}, "gini": {"arm": "gini", "kl_weight": 1.0}}, 2, out=folder, console=QUIET
+        )
 
 
 def test_two_processes_do_not_tread_on_each_other(folder: Path) -> None:
@@ -97,7 +104,7 @@ def test_a_changed_record_is_refused(tmp_path: Path) -> None:
     done(tmp_path, ["ce"], 1)
     path = tmp_path / "records" / "ce-0.json"
     record = json.loads(path.read_text())
-    path.write_text(json.dumps(record | {"settings": {"learning_rate": 0.2}}))
+    path.write_text(json.dumps(record | {"settings": record["settings"] | {"learning_rate": 0.2}}))
     with pytest.raises(ValueError, match=r"holds ce-0 with learning_rate=0\.2, expected 0\.1"):
         done(tmp_path, ["ce"], 1)
 

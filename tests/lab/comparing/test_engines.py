@@ -66,7 +66,9 @@ def test_a_ray_cluster_gives_the_same_numbers_though_a_worker_is_killed(alone: R
 
 
 def test_a_machine_with_another_disk_sends_its_files(alone: Results, tmp_path: Path) -> None:
-    task = Task("ce-0", "ce", RECIPE.with_settings(arm="ce", loggers=()).as_dict(), folder="/nowhere/ce-0", token="")
+    task = Task(
+        "ce-0", "ce", RECIPE.with_settings(arm="ce", loggers=()).as_dict(), folder="/nowhere/ce-0", token=""
+    )
     found: dict[str, Any] = perform(task)
     metrics = {name: value for name, value in found["metrics"].items() if name != "step_ms"}
     assert metrics == numbers(alone)["ce", 0]

@@ -1,16 +1,26 @@
 """Paired numbers by their differences, and differences of known truth."""
 
-from collections.abc import Sequence
+import gc
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 
 from torchdiscern.lab.evidence import Contrast, Metric, contrasts
 
 Numbers = npt.NDArray[np.float64]
 
 LEVEL = 0.5  # of the baseline; a power of two, so that differences below come out as they went in
+
+
+@pytest.fixture(autouse=True, scope="module")
+def frozen_heap() -> Iterator[None]:
+    """Where it is imported: statsmodels collects garbage at every correction, a tenth of a second with torch."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 def arms(**differences: Sequence[float] | Numbers) -> dict[str, dict[int, dict[str, float | None]]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from evidence_cases import arms, judged
+from evidence_cases import arms, frozen_heap, judged  # noqa: F401
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
@@ -135,7 +135,7 @@ def test_a_wide_interval_is_no_equivalence() -> None:
     assert judged([0.05, -0.05, 0.02, -0.02, 0.0]).verdict == "undecided"
 
 
-def test_the_bootstrap_is_told_beside_and_decides_nothing() -> None:
+def test_both_intervals_have_to_agree() -> None:
     rng = np.random.default_rng(0)
     right = {seed: np.r_[np.ones(24), np.zeros(6)][rng.permutation(30)] for seed in range(6)}
     more = {seed: one.copy() for seed, one in right.items()}
@@ -152,7 +152,9 @@ def test_the_bootstrap_is_told_beside_and_decides_nothing() -> None:
     assert one.boot_low is not None
     assert other.boot_low is not None
     assert one.boot_low > 0.03 > other.boot_low
-    assert asdict(one) | {"boot_low": 0, "boot_high": 0} == asdict(other) | {"boot_low": 0, "boot_high": 0}
+    assert (one.verdict, other.verdict) == ("better", "undecided")
+    beside: dict[str, Any] = {"boot_low": 0, "boot_high": 0, "verdict": ""}
+    assert asdict(one) | beside == asdict(other) | beside
     assert one.verdict == "better"
 
 
@@ -189,6 +191,13 @@ def test_equal_differences_are_a_point_without_a_p(shift: float, verdict: str) -
     assert found.p_permutation == pytest.approx(1.0 if shift == 0 else 2 / 2**5)
     assert found.verdict == verdict
     json.dumps(asdict(found), allow_nan=False)
+
+
+def test_what_differs_by_rounding_is_a_tie() -> None:
+    values: dict[str, Any] = {"ce": {seed: {"accuracy": 0.3} for seed in range(5)}}
+    values["ours"] = {seed: {"accuracy": 0.1 + 0.2} for seed in range(5)}
+    found = contrasts(values, "ce", ACCURACY)[0]
+    assert (found.difference, found.probability, found.p_permutation) == (0, 0.5, 1)
 
 
 def test_equal_accuracies_of_different_answers_have_a_bootstrap_interval() -> None:

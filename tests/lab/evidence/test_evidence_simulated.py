@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from evidence_cases import Numbers, arms, judged, with_examples
+from evidence_cases import Numbers, arms, frozen_heap, judged, with_examples  # noqa: F401
 
 from torchdiscern.lab.evidence import Metric, contrasts, interval_of_mean, smallest_difference
 from torchdiscern.lab.evidence.bootstrap import bootstrap_interval

@@ -19,13 +19,13 @@ def digits() -> Images:
 
 
 def prepared_of(**settings: Any) -> Prepared:
-    chosen = {"arm": "ce", "epochs": 1, "per_class": 30, "loggers": (), "accelerator": "cpu"} | settings
+    chosen = {"arm": "ce", "epochs": 6, "batch_size": 32, "per_class": 30, "loggers": ()} | settings
     return prepare(Recipe.named("digits").with_settings(**chosen), Console(quiet=True), digits())
 
 
 @lru_cache(maxsize=4)
 def reader_of(**settings: Any) -> Reader:
-    """Of a network trained for an epoch; it is shared, so leave it as it is."""
+    """Of a network trained for a moment; it is shared, so leave it as it is."""
     prepared = prepared_of(**settings)
     fit(prepared)
     return Reader(prepared, torch.device("cpu"))

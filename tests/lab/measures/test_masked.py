@@ -2,9 +2,9 @@ from dataclasses import replace
 
 import pytest
 import torch
+from measure_cases import FROZEN, reader_of
 from torch import Tensor, nn
 
-from measure_cases import FROZEN, reader_of
 from torchdiscern.lab.measures.attacks import Attacked, attacked_of
 from torchdiscern.lab.measures.masked import (
     Beside,
@@ -114,8 +114,8 @@ def test_attacks_transfer_from_a_twin_and_not_from_a_stranger() -> None:
     ordinary = survivors(attacked, "l2", [0.8])[0.8]
     assert (transfer(attacked, Smooth().eval(), "l2", 0.8) == ordinary).float().mean() > 0.95
     stranger = nn.Linear(8, 3)
-    nn.init.zeros_(stranger.weight)
-    assert transfer(attacked, stranger, "l2", 0.8).all()
+    nn.init.orthogonal_(stranger.weight, generator=torch.Generator().manual_seed(0))
+    assert transfer(attacked, stranger.eval(), "l2", 0.8).sum() > ordinary.sum() + 6
 
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])
@@ -157,6 +157,6 @@ def test_attacks_side_by_side() -> None:
 
 def test_a_trained_network_of_frozen_features() -> None:
     attacked = attacked_of(reader_of(**FROZEN), images=60)
-    check = masked_check(attacked, "l2", 1.0, steps=60, restarts=2, decision_images=10)
+    check = masked_check(attacked, "l2", 0.01, steps=60, restarts=2, decision_images=10)
     assert check.ordinary_is_strongest, str(check)
     assert 0 < check.robust < 1

@@ -47,7 +47,7 @@ def test_nobody_is_asked_about_what_was_shown() -> None:
 
 
 def test_chance_and_certainty() -> None:
-    features, labels = clouds(1)
+    _, labels = clouds(1)
     chance = few_shot_accuracy(torch.randn(len(labels), 8, generator=torch.Generator().manual_seed(0)), labels, 0)
     assert chance == pytest.approx(0.2, abs=0.02)
     assert few_shot_accuracy(torch.eye(7)[labels], 10 + 3 * labels, 0) == 1  # any numbers name classes

@@ -14,11 +14,8 @@ ARMS: dict[str, Arm] = TERM_ARMS | RIVAL_ARMS
 
 
 class _Recipe(Protocol):
-    arm: Any
-    strength: Any
-    clean: Any
-    impurity_weight: Any
-    kl_weight: Any
+    @property
+    def arm(self) -> str: ...
 
 
 def settings_of(name: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from torch import nn
 
 from torchdiscern.lab import environment
 from torchdiscern.lab.data import Images
-from torchdiscern.lab.measures.attacks import Attacked, attacked_of
+from torchdiscern.lab.measures.attacks import Attacked, Norm, attacked_of
 from torchdiscern.lab.measures.masked import masked_check
 from torchdiscern.lab.measures.readout import read_out_of
 from torchdiscern.lab.recipe import Recipe
@@ -19,7 +19,7 @@ from torchdiscern.lab.training.measure import Reader
 from torchdiscern.lab.training.prepared import prepare
 
 QUIET = Console(quiet=True)
-NORM = "l2"
+NORM: Norm = "l2"
 FEATURES, PIXELS = 2.0, 0.25  # the middle ones of the radii that are measured
 
 

@@ -1,5 +1,6 @@
 """Where tasks are done: here, in processes of this machine, or on a Ray cluster; the numbers are the same."""
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -149,7 +150,7 @@ class Ray:
                 ray.init(
                     address=self.address or "local",
                     log_to_driver=False,
-                    logging_level="ERROR",
+                    logging_level=logging.ERROR,
                     **({} if self.address else local),
                 )
             except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
@@ -158,7 +159,7 @@ class Ray:
                     f"address: no Ray cluster answers at {self.address or 'this machine'} ({reason}), expected a "
                     "running one; start it with `ray start --head`, or leave --address out."
                 ) from error
-        options = {"num_cpus": self.cpus, "num_gpus": self.gpus, "max_retries": TRIES - 1}
+        options: Any = {"num_cpus": self.cpus, "num_gpus": self.gpus, "max_retries": TRIES - 1}
         self._perform = ray.remote(**options)(perform)
         return self
 

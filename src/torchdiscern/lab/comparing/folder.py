@@ -19,9 +19,9 @@ HEAVY = ("*.ckpt", "*.safetensors", ".lock")
 class Folder:
     """The folder of a comparison.
 
-    `comparison.json` (what is compared), `runs/ARM-SEED/` (run folders), `records/ARM-SEED.json` (the numbers of a
-    run), `checks/` (what other attacks said), `tuning.db` (the trials), and what is made of them: `results.json`,
-    `results.csv`, `plots/`, `comparison.html`.
+    `comparison.json` (what is compared), `runs/ARM-SEED/` (run folders), `records/ARM-SEED.json` (the numbers of
+    a run), `checks/` (what other attacks said), `tuning.db` (the trials), and what is made of them:
+    `results.json`, `results.csv`, `plots/`, `comparison.html`.
     """
 
     path: Path

@@ -50,8 +50,8 @@ def say_plan(design: Design, folder: Folder, console: Console, jobs: int, differ
         "trials": trials,
         "seconds": total / jobs,
         "spread": spread,
-        "smallest": smallest_difference(count, spread) if count >= 2 else None,
-        "needed": seeds_needed(difference, spread),
+        "smallest": smallest_difference(count, spread, band=design.band) if count >= 2 else None,
+        "needed": seeds_needed(difference, spread, band=design.band),
     }
     table = Table(title=escape(f"The plan: {', '.join(design.arms)}"), box=box.SIMPLE_HEAD, show_header=False)
     table.add_column("what")
@@ -106,10 +106,11 @@ def _lines(
 def _seconds(design: Design, arm: str, records: dict[str, dict[str, Any]]) -> float:
     known = [record["seconds"] for record in records.values() if record["arm"] == arm]
     if known:
-        return statistics.median(known)
+        return float(statistics.median(known))
     recipe = design.recipe_of(arm, design.seeds[0])
     images = images_of(recipe.data, recipe.image_size)
-    return START + float(plan(recipe, Console(quiet=True), images)["seconds"])
+    seconds: float = plan(recipe, Console(quiet=True), images)["seconds"]
+    return START + seconds
 
 
 def _spread(design: Design, records: dict[str, dict[str, Any]]) -> tuple[float, bool]:

@@ -153,13 +153,16 @@ def _contrasts(
         examples.setdefault(run.arm, {})[run.seed] = {"accuracy": correct_bits(record)}
     if kept["baseline"] not in values or len(values) < 2:
         return []
+    bands = {name: kept["band"] / 100 if name == "accuracy" else one.band for name, one in measures.items()}
     metrics = {
-        name: Metric(one.better, kept["band"] / 100 if name == "accuracy" else one.band)
-        for name, one in measures.items()
-        if name not in NOT_JUDGED
+        name: Metric(measures[name].better, band)
+        for name, band in bands.items()
+        if name not in NOT_JUDGED and band is not None
     }
+    tested = {record["correct"].get("of", key) for key, record in records.items()}
     named = tuple(kept["named"]) if kept["named"] else None
-    return contrasts(values, kept["baseline"], metrics, named=named, examples=examples)
+    same = len(tested) == 1
+    return contrasts(values, kept["baseline"], metrics, named=named, examples=examples, same_examples=same)
 
 
 def _details(

@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from rich import box
 from rich.console import Console
@@ -11,10 +11,8 @@ from rich.table import Table
 
 from torchdiscern.lab.comparing.design import key_of
 from torchdiscern.lab.comparing.task import Task
+from torchdiscern.lab.comparing.todo import Todo
 from torchdiscern.lab.training.durations import duration
-
-if TYPE_CHECKING:
-    from torchdiscern.lab.comparing.compare import Todo
 
 LINE_EVERY = 20.0  # seconds
 
@@ -28,7 +26,7 @@ class Live:
         slots: tasks done at once.
     """
 
-    def __init__(self, todo: "Todo", console: Console, slots: int) -> None:
+    def __init__(self, todo: Todo, console: Console, slots: int) -> None:
         self.todo, self.console, self.slots = todo, console, slots
         self.took: dict[tuple[str, str], list[float]] = {}
         self.failed: dict[str, int] = {}

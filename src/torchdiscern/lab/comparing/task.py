@@ -1,5 +1,6 @@
 """One piece of a comparison, done by any process on any machine: settings in, numbers out."""
 
+import hashlib
 import tempfile
 import time
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 from rich.console import Console
+from torch import Tensor
 
 from torchdiscern.lab import environment
 from torchdiscern.lab.comparing.checking import checked, reader_of
@@ -65,7 +67,7 @@ def perform(task: Task) -> dict[str, Any]:
         found: dict[str, Any] = {"value": _value(recipe, images)}
     elif task.kind == "check":
         found = checked(Path(task.folder), task.others, images)
-    elif Path(task.token).exists():
+    elif task.token and Path(task.token).exists():
         found = _measured(task, recipe, Path(task.folder), images)
     else:
         with tempfile.TemporaryDirectory(prefix="torchdiscern-") as own:
@@ -112,10 +114,19 @@ def _measured(task: Task, recipe: Recipe, folder: Path, images: Images) -> dict[
     metrics["step_ms"] = 1000 * result["seconds"]["training"] / steps
     return {
         "metrics": metrics,
-        "correct": {"images": len(correct), "bits": np.packbits(correct).tobytes().hex()},
+        "correct": {
+            "images": len(correct),
+            "bits": np.packbits(correct).tobytes().hex(),
+            "of": _mark(prepared.labels.test),
+        },
         "best_epoch": result["best"]["epoch"],
         "images": prepared.images.fingerprint,
     }
+
+
+def _mark(rows: Tensor) -> str:
+    """A name for some rows of the data, by which runs know that they were tested on the same images."""
+    return hashlib.sha256(rows.numpy().tobytes()).hexdigest()[:16]
 
 
 def _is_heavy(path: Path) -> bool:

@@ -106,7 +106,7 @@ def _arm(said: Comparison, arm: str) -> dict[str, str]:
 
 
 def _checks(said: Comparison, checks: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What other attacks said of each arm's network; one column for the strongest attack made on another arm's."""
+    """What other attacks said of each arm's network; one column for the worst of those made on other arms'."""
     if not checks:
         return None
     some = next(iter(checks.values()))

@@ -115,7 +115,10 @@ def _corrected(said: Comparison) -> str:
     if named:
         arm, metric = named[0]["arm"], said.measure(named[0]["metric"]).label
         shown += f", all but the one named before the runs ({said.title(arm)}, {metric})"
-    return f"{shown}. Intervals are each contrast's own, so among many some mislead by chance."
+    return (
+        f"{shown}. Intervals, and so the verdict equivalent, are each contrast's own: among many some mislead by "
+        "chance."
+    )
 
 
 def _tuned(said: Comparison) -> str:

@@ -44,22 +44,20 @@ class Contrast:
 
     The verdict, from five pairs on (`"too few seeds"` below, always):
 
-    - `"equivalent"`: the t interval lies inside the band, from -band to band.
-    - `"better"`, `"worse"` (`"higher"`, `"lower"` where the measure has no direction): the t interval lies wholly
-      beyond the band, to one side, and the corrected p is below 1 - confidence. Beyond the band and not just
+    - `"equivalent"`: both intervals, of the t-test and of the bootstrap, lie inside the band, from -band to band.
+    - `"better"`, `"worse"` (`"higher"`, `"lower"` where the measure has no direction): both lie wholly beyond the
+      band, to one side, and the corrected p is below 1 - confidence. Beyond the band and not just
       beyond zero: of a difference shown to be there, but not to be larger than what means nothing, it would be
       too much to say "better". With a band of 0 it is beyond zero.
     - `"undecided"`: all else. This is no evidence of equivalence.
 
-    No interval can be both inside the band and beyond it, so that the rules never conflict. Where all differences
-    are equal, the interval is the point itself and there is no p: inside the band they are `"equivalent"`, beyond
-    it `"undecided"`. Holm's correction guards "better" and "worse", with respect to a difference of zero;
+    No interval can be both inside the band and beyond it, so that the rules never conflict. Both, since the t
+    interval alone speaks of the test examples at hand: where all seeds have the same ones, it knows nothing of
+    their luck, and the bootstrap, told so, does. Where all differences are equal, the t interval is the point
+    itself and there is no p: inside the band they are `"equivalent"`, beyond it `"undecided"`. Holm's correction guards "better" and "worse", with respect to a difference of zero;
     "equivalent" is each contrast's own, at half of 1 - confidence to either side.
 
-    The bootstrap interval and the permutation p are told beside and decide nothing. The one is approximate, the
-    other cannot fall below 2/32 by five pairs. But where all seeds have the same test examples, the t interval
-    speaks of those examples alone, and the bootstrap, told so, of others like them too: look at it before saying
-    more.
+    The permutation p is told beside and decides nothing: it cannot fall below 2/32 by five pairs.
 
     Args:
         arm: which.
@@ -109,9 +107,11 @@ def verdict_of(one: Contrast, better: int, alpha: float) -> str:
         return "too few seeds"
     if one.low is None or one.high is None:
         return "undecided"
-    if -one.band <= one.low and one.high <= one.band:
+    low = one.low if one.boot_low is None else min(one.low, one.boot_low)
+    high = one.high if one.boot_high is None else max(one.high, one.boot_high)
+    if -one.band <= low and high <= one.band:
         return "equivalent"
-    beyond = one.low > one.band or one.high < -one.band
+    beyond = low > one.band or high < -one.band
     if not beyond or one.p_holm is None or one.p_holm >= alpha:
         return "undecided"
     if better == 0:

@@ -3,8 +3,6 @@
 The attack sees everything: it follows the gradient of the very network that is measured, in evaluation mode.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -16,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from torchdiscern import checks
+from torchdiscern.lab.measures.traces import seeded, untouched
 from torchdiscern.lab.seeds import derived, generator
 from torchdiscern.lab.training.measure import Reader
 
@@ -231,34 +230,3 @@ def labels_of(attacked: Attacked, rows: Tensor) -> np.ndarray[Any, Any]:
     """Labels of some rows as the toolbox takes them, `[m, C]`."""
     found: np.ndarray[Any, Any] = one_hot(attacked.target[rows], attacked.num_classes).float().numpy()
     return found
-
-
-@contextmanager
-def untouched(module: nn.Module) -> Iterator[None]:
-    """Spares the gradients of the weights, half of the work, and leaves the module as it was."""
-    learning = [one for one in module.parameters() if one.requires_grad]
-    training = {one: one.training for one in module.modules()}
-    gradients = [one.grad for one in learning]
-    for one in learning:
-        one.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter, gradient in zip(learning, gradients, strict=True):
-            parameter.requires_grad_(True)
-            parameter.grad = gradient
-        for one_module, mode in training.items():
-            one_module.training = mode
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """The toolbox draws from numpy's and torch's global generators; both are put back afterwards."""
-    before = np.random.get_state()  # noqa: NPY002, the toolbox uses this one
-    try:
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            np.random.seed(seed % 2**32)  # noqa: NPY002
-            yield
-    finally:
-        np.random.set_state(before)  # noqa: NPY002

@@ -21,10 +21,9 @@ from torchdiscern.lab.measures.attacks import (
     descent,
     labels_of,
     projected,
-    seeded,
-    untouched,
 )
 from torchdiscern.lab.measures.robust import STEPS, survivors
+from torchdiscern.lab.measures.traces import seeded, untouched
 from torchdiscern.lab.seeds import derived, generator
 
 TOLERANCE = 0.02  # share of the images that another attack may turn beyond the ordinary one, which is not perfect
