@@ -12,6 +12,7 @@ it, each kept comparison is judged again from the numbers of its runs, and the t
 import argparse
 import json
 import re
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from torchdiscern.lab.files import write_atomically
 KEPT = Path("results/compare")
 PAGE = Path("docs/evidence.md")
 IMAGES = Path("docs/images")
-PARTS = ("comparison.json", "records", "tuning.db")
+PARTS = ("comparison.json", "records", "checks", "tuning.db")
 MARKS = re.compile(r"(<!-- begin (\S+)((?: \S+)*) -->).*?(<!-- end \2 -->)", re.DOTALL)
 SHOWN = re.compile(r"images/(?P<name>[\w.-]+?)--(?P<plot>[\w.-]+)\.svg")
 
@@ -61,6 +62,22 @@ def keep(folder: Path) -> None:
             shutil.copytree(source, kept / part, dirs_exist_ok=True)
         elif source.exists():
             shutil.copyfile(source, kept / part)
+    design = json.loads((kept / "comparison.json").read_text(encoding="utf-8"))
+    design["command"] = repeated(design["command"], folder.name)
+    write_atomically(kept / "comparison.json", json.dumps(design, indent=1) + "\n")
+
+
+def repeated(command: str, name: str) -> str:
+    """The command as anyone would call it, into a folder of the same name.
+
+    >>> repeated("__main__.py compare digits --out /somewhere/digits", "digits")
+    'torchdiscern compare digits --out runs/digits'
+    """
+    words = shlex.split(command)
+    words[0] = "torchdiscern"
+    if "--out" in words:
+        words[words.index("--out") + 1] = f"runs/{name}"
+    return shlex.join(words)
 
 
 def judge(folder: Path) -> None:

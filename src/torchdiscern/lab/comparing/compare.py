@@ -276,8 +276,10 @@ def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _command() -> str:
-    """How this process was called, without the folders that lead to the program."""
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    """How the program was called; of a script, its name."""
+    program = Path(sys.argv[0])
+    ours = program.name in ("torchdiscern", "__main__.py")
+    return shlex.join(["torchdiscern" if ours else program.name, *sys.argv[1:]])
 
 
 def _stamp(seconds: float) -> str:
