@@ -72,6 +72,10 @@ def test_wrong_arms_are_told_in_a_sentence(arms: list[str], own: list[str], said
         chosen_arms(arms, own)
 
 
+def test_a_function_of_ones_own_is_an_arm_by_its_name() -> None:
+    assert chosen_arms(["mine:loss"]) == {"mine:loss": {"arm": "mine:loss"}}
+
+
 def test_designs_that_cannot_work_are_told_in_a_sentence() -> None:
     arms = chosen_arms(["ce", "gini"])
     with pytest.raises(ValueError, match="seeds: got none"):

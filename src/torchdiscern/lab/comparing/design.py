@@ -107,7 +107,10 @@ def chosen_arms(names: Iterable[str], own: Sequence[str] = ()) -> dict[str, dict
         >>> chosen_arms(["ce"], ["clusters:arm=renyi,term_labels=kmeans:100"])["clusters"]
         {'arm': 'renyi', 'term_labels': 'kmeans:100'}
     """
-    found = {name.strip(): dict(arm_table.settings_of(name.strip())) for name in names if name.strip()}
+    found: dict[str, dict[str, Any]] = {}
+    for name in filter(None, map(str.strip, names)):
+        theirs = ":" in name and name not in arm_table.ARMS  # package.module:function
+        found[name] = {"arm": name} if theirs else dict(arm_table.settings_of(name))
     for text in own:
         name, sign, settings = text.partition(":")
         if not sign or not name or "=" not in settings:

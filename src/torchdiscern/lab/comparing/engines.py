@@ -4,6 +4,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -145,6 +146,8 @@ class Ray:
         self._began = not ray.is_initialized()
         if self._began:
             local: dict[str, Any] = {"num_cpus": max(1, round(self.jobs * self.cpus))}
+            # its workers find what this process does, a user's own arm in the current folder too
+            local["runtime_env"] = {"env_vars": {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}}
             local |= {"include_dashboard": False} | ({"num_gpus": self.jobs * self.gpus} if self.gpus else {})
             try:
                 ray.init(

@@ -54,8 +54,9 @@ class Contrast:
     No interval can be both inside the band and beyond it, so that the rules never conflict. Both, since the t
     interval alone speaks of the test examples at hand: where all seeds have the same ones, it knows nothing of
     their luck, and the bootstrap, told so, does. Where all differences are equal, the t interval is the point
-    itself and there is no p: inside the band they are `"equivalent"`, beyond it `"undecided"`. Holm's correction guards "better" and "worse", with respect to a difference of zero;
-    "equivalent" is each contrast's own, at half of 1 - confidence to either side.
+    itself and there is no p: inside the band they are `"equivalent"`, beyond it `"undecided"`. Holm's correction
+    guards "better" and "worse", with respect to a difference of zero; "equivalent" is each contrast's own, at
+    half of 1 - confidence to either side.
 
     The permutation p is told beside and decides nothing: it cannot fall below 2/32 by five pairs.
 
