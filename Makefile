@@ -47,8 +47,9 @@ bench: setup ## measure what the loss costs, in ten minutes; BENCH=DIR takes ano
 	$(BIN)/python benchmarks/step.py --out $(BENCH) --threads 2 --rounds 5
 	$(BIN)/python benchmarks/batches.py --out $(BENCH) --plot $(BENCH)/batches.svg
 
-publish: setup ## write the numbers of results/bench into the pages
+publish: setup ## write the numbers of results/ into the pages
 	$(BIN)/python benchmarks/publish.py
+	$(BIN)/python benchmarks/evidence.py
 
 docs: setup ## build the documentation into site/
 	$(BIN)/zensical build --clean --strict

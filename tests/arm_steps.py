@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 from torchdiscern.lab.arms import Ran, Step
 
-CLASSES, FEATURES = 4, 6
-# one class of one sample, one that is absent
-TARGET = torch.tensor([0, 0, 1, 3, 3, 3, 1, 0])
+CLASSES, FEATURES = 5, 6
+# two classes of one sample, and the last is absent
+TARGET = torch.tensor([0, 0, 1, 3, 3, 3, 2, 0])
 
 
 def features_of(samples: int = len(TARGET), dtype: torch.dtype = torch.float64, seed: int = 0) -> Tensor:

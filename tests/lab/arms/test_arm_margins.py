@@ -77,8 +77,10 @@ def test_it_is_the_library_s_with_the_classifier_s_own_weights(rival: Callable[.
 
 
 def test_an_angle_of_zero_has_a_slope() -> None:
-    linear = cosine_classifier().float()
-    x = linear.weight.detach()[TARGET].clone().requires_grad_()
+    linear = CosineLinear(torch.eye(CLASSES, FEATURES), SCALE)
+    x = 3 * torch.eye(CLASSES, FEATURES)[TARGET]
+    assert (linear(x).amax(1) == SCALE).all()
+    x.requires_grad_()
     margins.arcface(step_of(x, TARGET, linear)).backward()
     assert x.grad is not None
     assert x.grad.isfinite().all()
@@ -137,13 +139,14 @@ def test_a_simplex_needs_room() -> None:
 def test_any_network_s_classifier_changes_and_keeps_its_weights(name: str) -> None:
     width = {} if "/" in name else {"width": 8}
     network = make_network(name, 5, size=64, **width, head=6 if name == "small" else 0)  # type: ignore[arg-type]
-    before = network.module.get_submodule(network.classifier).weight
+    old = network.module.get_submodule(network.classifier)
+    assert isinstance(old, nn.Linear)
     state = torch.get_rng_state()
     changed = with_cosines(network, 7.0)
     assert torch.equal(torch.get_rng_state(), state)
     classifier = changed.module.get_submodule(changed.classifier)
     assert isinstance(classifier, nn.Linear)
-    assert torch.equal(classifier.weight, before)
+    assert torch.equal(classifier.weight, old.weight)
     assert "scale=7" in repr(classifier)
     with torch.no_grad():
         assert changed.module.eval()(torch.rand(2, 3, 64, 64)).abs().max() <= 7.0001

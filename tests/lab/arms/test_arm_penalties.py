@@ -36,7 +36,7 @@ def cw_vr(x: Tensor, logits: Tensor) -> Tensor:
         own = [x[i] for i in range(len(x)) if TARGET[i] == c]
         if len(own) >= 2:
             mean = sum(own[1:], own[0]) / len(own)
-            variances += [sum((one[j] - mean[j]) ** 2 for one in own) / len(own) for j in range(FEATURES)]
+            variances += [torch.stack([(one[j] - mean[j]) ** 2 for one in own]).mean() for j in range(FEATURES)]
     return cross_entropy_by_loops(logits, TARGET) + STRENGTH * torch.stack(variances).mean()
 
 
@@ -136,13 +136,25 @@ def test_centres_follow_their_classes_by_the_papers_rule() -> None:
     centre.eval()
     centre(step_of(features_of(), TARGET, linear))
     assert torch.equal(centre.centres, before)
-    assert torch.equal(before[2], torch.zeros(FEATURES, dtype=torch.float64))  # a class that never came
+    assert torch.equal(before[4], torch.zeros(FEATURES, dtype=torch.float64))  # a class that never came
 
 
 def objective(arm: str, classes: int = CLASSES) -> Objective:
     found = objective_of(arm, None, classes, lambda: FEATURES)
     assert found is not None
     return found
+
+
+def test_features_that_point_apart_are_as_far_from_orthogonal() -> None:
+    x = torch.ones(4, FEATURES, dtype=torch.float64) * torch.tensor([[1], [1], [-1], [-1]])
+    step = step_of(x, torch.tensor([0, 0, 1, 1]))
+    torch.testing.assert_close(rivals.orthogonal_projection(step), step.cross_entropy + 0.5)
+
+
+@pytest.mark.parametrize("rival", [rivals.selectivity_up, rivals.selectivity_down])
+def test_one_class_alone_has_no_selectivity(rival: Callable[..., Tensor]) -> None:
+    step = step_of(features_of(3), torch.tensor([1, 1, 1]))
+    assert torch.equal(rival(step), step.cross_entropy)
 
 
 CASES = {
@@ -216,7 +228,7 @@ def test_a_share_makes_parts_of_a_batch_its_mean() -> None:
 
 def test_the_forward_pass_runs_once_and_only_when_asked_for() -> None:
     step = step_of(features_of(), TARGET)
-    assert not step.has_run
+    before = step.has_run
     assert step.ran is step.ran
-    assert step.has_run
+    assert (before, step.has_run) == (False, True)
     torch.testing.assert_close(step.cross_entropy, cross_entropy_by_loops(step.logits, TARGET))

@@ -1,6 +1,7 @@
 """A user's own arm: one function or a small module, named in the recipe."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -100,7 +101,7 @@ def test_the_folder_of_a_run_has_no_colon(folder: Path) -> None:
         ),
     ],
 )
-def test_what_is_wrong_is_one_sentence(folder: Path, settings: dict[str, object], says: str) -> None:
+def test_what_is_wrong_is_one_sentence(folder: Path, settings: dict[str, Any], says: str) -> None:
     with pytest.raises((ValueError, TypeError), match=says) as caught:
         trained(folder, batch_size=50, **settings)
     assert "\n" not in str(caught.value)
