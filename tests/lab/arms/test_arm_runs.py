@@ -206,16 +206,6 @@ def test_mixed_precision_reaches_the_network_and_not_the_penalty(tmp_path: Path)
     assert set(seen) == {(torch.bfloat16, False)}
 
 
-def test_fine_labels_reach_the_terms(tmp_path: Path) -> None:
-    """Were they left out, the terms would see the coarse target."""
-    settings = {"target": "groups:2", "epochs": 1}
-    runs = [
-        train(recipe_of("renyi", **settings, term_labels=labels), tmp_path / labels, console=QUIET)
-        for labels in ("target", "fine")
-    ]
-    assert any(not torch.equal(value, runs[1].weights[name]) for name, value in runs[0].weights.items())
-
-
 def test_an_arm_sees_labels_and_layers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "own_arms_seeing.py").write_text(SEEING)

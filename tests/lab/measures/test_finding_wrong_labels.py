@@ -32,7 +32,10 @@ def cosine(a: list[float], b: list[float]) -> float:
 
 @given(st.integers(0, 30), st.integers(2, 5), st.integers(2, 30))
 def test_class_means_by_plain_loops(seed: int, classes: int, images: int) -> None:
-    _, features, labels = sample(seed, classes, images)
+    features, labels = (
+        torch.randn(images, 6, generator=torch.Generator().manual_seed(seed)),
+        sample(seed, classes, images)[2],
+    )
     rows, numbers = features.double().tolist(), labels.tolist()
     found = mean_margin(features, labels, classes)
 

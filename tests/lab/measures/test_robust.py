@@ -178,6 +178,7 @@ def test_states_come_back_after_an_error() -> None:
     module = nn.Linear(2, 2)
     before = torch.get_rng_state()
     with pytest.raises(RuntimeError), untouched(module), seeded(3):
+        assert not module.weight.requires_grad  # or half of the work would be for nothing
         torch.rand(1)
         raise RuntimeError
     assert torch.equal(torch.get_rng_state(), before)

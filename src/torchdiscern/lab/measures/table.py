@@ -40,11 +40,10 @@ DETECTORS = {
     "means": "class means of trained features",
     "evidence": "evidence of the features",
 }
-# Bands. Shares of test images: two images in a thousand, as the issue has it for accuracy. What is measured on
-# few images, or varies with what is drawn, gets a wider one: robust accuracy (500 images, so one image is 0.002)
-# and the first hundred (one image is 0.01). Likelihood and divergence: 0.01 nats, one percent of a likelihood.
-# Impurity in [0, 1]: 0.01. Time and memory have no band of their own, as one that fits depends on their size:
-# see `relative_band`.
+# Bands. Shares of images, and chances of one: two in a thousand, as for accuracy, whatever they are taken over; the
+# first hundred a whole image. Likelihood and divergence: 0.01 nats, one percent of a likelihood. Impurity, in [0, 1]:
+# 0.01. Dead features: half a feature. Time and memory have no band of their own, as one that fits depends on their
+# size: see `relative_band`.
 MEASURES: Mapping[str, Measure] = {
     "accuracy": _share("accuracy"),
     "accuracy_macro": _share("macro accuracy"),

@@ -40,9 +40,7 @@ def cross_validated_quality(probabilities: Tensor, given: Tensor) -> Tensor:
     """
     from cleanlab.rank import get_label_quality_scores
 
-    said = probabilities.double()
-    said = said / said.sum(1, keepdim=True)  # cleanlab refuses what float32 rounded
-    return torch.from_numpy(get_label_quality_scores(given.numpy(), said.numpy()))
+    return torch.from_numpy(get_label_quality_scores(given.numpy(), probabilities.double().numpy()))
 
 
 def mean_margin(features: Tensor, given: Tensor, num_classes: int) -> Tensor:
