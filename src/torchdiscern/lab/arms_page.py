@@ -70,7 +70,7 @@ def table() -> Table:
 def own_weight(name: str) -> str:
     """The settings that tuning draws for an arm alone, with its defaults."""
     arm = ARMS[name]
-    if "strength" in arm.space and arm.settings["arm"] in RIVALS:
+    if "strength" in arm.space and arm.settings.get("arm") in RIVALS:
         return f"strength {RIVALS[arm.settings['arm']].strength:g}"
     return ", ".join(arm.space) or "none"
 

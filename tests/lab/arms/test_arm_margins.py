@@ -86,6 +86,12 @@ def test_an_angle_of_zero_has_a_slope() -> None:
     assert x.grad.isfinite().all()
     assert linear.weight.grad is not None
     assert linear.weight.grad.isfinite().all()
+    ends = torch.tensor([-1.0, 1.0], requires_grad=True)
+    margins._loss("ArcFaceLoss", CLASSES, 10.0).get_angles(ends).cos().sum().backward()
+    assert ends.grad is not None
+    assert torch.equal(ends.grad, torch.zeros(2))
+    angles = margins._loss("ArcFaceLoss", CLASSES, 10.0).get_angles(ends)
+    assert 0 < float(angles.detach().min()) < float(angles.detach().max()) < math.pi - 1e-4
 
 
 def test_supervised_contrast_by_loops() -> None:

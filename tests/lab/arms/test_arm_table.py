@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from torchdiscern.lab import Recipe, arms
-from torchdiscern.lab.arms import ARMS, NAMES, RIVALS, defaults_of, settings_of, space_of, title_of
+from torchdiscern.lab.arms import ARMS, NAMES, RIVALS, Arm, defaults_of, settings_of, space_of, title_of
 from torchdiscern.lab.arms_page import arms_page, card
 
 NEEDED = [
@@ -41,7 +41,7 @@ def test_every_arm_is_there_with_its_whole_card() -> None:
     assert RIVALS.keys() <= ARMS.keys()
 
 
-def test_arms_joined() -> None:
+def test_arms_joined(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings_of("clean+renyi") == {"arm": "renyi", "clean": 0.2}
     assert settings_of("dropout+cosface") == {"arm": "cosface", "dropout": 0.5}
     assert settings_of("renyi+gini-alone") == {"arm": "gini", "impurity_weight": 0.5, "kl_weight": 0.0}
@@ -54,6 +54,9 @@ def test_arms_joined() -> None:
     assert set(space_of("opl+ce")) == set()
     assert set(space_of("renyi+gini-alone")) == {"impurity_weight"}
     assert space_of("mine:loss") == {}
+    monkeypatch.setitem(ARMS, "little", Arm({"clean": 0.1, "kl_weight": 1.0}))
+    assert set(space_of("clean+little")) == set()
+    assert set(space_of("renyi+little")) == {"impurity_weight"}
     assert title_of("clean+renyi") == f"{ARMS['clean'].title}; {ARMS['renyi'].title}"
     assert title_of("my own") == "my own"
     for wrong in ("reny", "clean+reny", ""):

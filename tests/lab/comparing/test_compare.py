@@ -134,6 +134,48 @@ def test_every_arm_has_as_many_trials_and_what_they_chose(tmp_path: Path) -> Non
         assert results.details["arms"][run.arm]["tuned"] == best
 
 
+def test_an_arm_of_which_no_trial_trains_does_not_keep_the_others_from_their_results(tmp_path: Path) -> None:
+    arms = {"ce": {"arm": "ce"}, "wild": {"arm": "ce", "learning_rate": 1e30}}
+    for _ in range(2):  # also when it goes on
+        with pytest.raises(ValueError, match=r"the first is wild with seed None \(none of its 1 trials"):
+            compare(RECIPE, arms, 1, out=tmp_path, console=QUIET, tune=1)
+        found = json.loads((tmp_path / "results.json").read_text())
+        assert [run["arm"] for run in found["runs"]] == ["ce"]
+        assert found["arms"]["wild"]["tuned"] is None
+
+
+def test_tuning_without_validation_images_is_told(tmp_path: Path) -> None:
+    recipe = RECIPE.with_settings(val_fraction=0.0)
+    with pytest.raises(RuntimeError, match="holds no images out for validation"):
+        compare(recipe, ["ce"], 1, out=tmp_path, console=QUIET, tune=1)
+
+
+def test_a_removed_record_is_made_again_though_the_weights_are_gone(tmp_path: Path) -> None:
+    before = done(tmp_path, ["ce"], 1)
+    (tmp_path / "records" / "ce-0.json").unlink()
+    assert numbers(done(tmp_path, ["ce"], 1)) == numbers(before)
+
+
+def test_other_images_are_refused(tmp_path: Path) -> None:
+    done(tmp_path, ["ce"], 1)
+    path = tmp_path / "records" / "ce-0.json"
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps(record | {"images": "others"}))
+    with pytest.raises(ValueError, match="data: the images of 'digits' are not those of the runs in"):
+        done(tmp_path, ["ce", "gini"], 1)
+
+
+def test_a_complete_comparison_keeps_when_it_ended_and_its_space(tmp_path: Path) -> None:
+    first = done(tmp_path, ["ce"], 1, tune=1)
+    assert done(tmp_path, ["ce"], 1, tune=1).details["finished"] == first.details["finished"]
+    path = tmp_path / "comparison.json"
+    kept = json.loads(path.read_text())
+    kept["spaces"]["ce"]["learning_rate"][1] = 9.0
+    path.write_text(json.dumps(kept))
+    with pytest.raises(ValueError, match="whose arm 'ce' was tuned in another space"):
+        done(tmp_path, ["ce"], 1, tune=1)
+
+
 def begun(out: Path, *more: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "torchdiscern", "compare", "digits", "--set", "epochs=1", "--set", "width=8"]
     command += ["--arms", "ce,gini", "--seeds", "3", "--out", str(out), *more]

@@ -64,6 +64,7 @@ def test_a_plan_alone_trains_and_writes_nothing(tmp_path: Path) -> None:
         ([], ["mine"], "expected NAME:key=value,key=value"),
         ([], ["mine:arm=reny"], "reny"),
         (["ginni"], [], "gini"),
+        ([], ["gini:arm=gini,kl_weight=1"], "which ships by that name"),
         ([""], [], "arms: got none"),
     ],
 )
@@ -84,8 +85,25 @@ def test_designs_that_cannot_work_are_told_in_a_sentence() -> None:
         Design(RECIPE, arms, (0, 10_000), tune=2)
     with pytest.raises(ValueError, match="named: got the arm 'renyi'"):
         Design(RECIPE, arms, (0,), named=("renyi", "accuracy"))
+    with pytest.raises(ValueError, match="tune"):
+        Design(RECIPE, arms, (0,), tune=-1)
+    with pytest.raises(ValueError, match="named: got the baseline"):
+        Design(RECIPE, arms, (0,), named=("ce", "accuracy"))
+    with pytest.raises(ValueError, match="no measure is called 'nonsense'"):
+        Design(RECIPE, arms, (0,), named=("gini", "nonsense"))
+    with pytest.raises(ValueError, match="named: got robust_l2_1 where nothing is attacked"):
+        Design(RECIPE, arms, (0,), named=("gini", "robust_l2_1"))
+    with pytest.raises(ValueError, match="arms: got 'a b' and 'a_b', whose folders would have one name"):
+        Design(RECIPE, {"ce": {}, "a b": {"arm": "ce"}, "a_b": {"arm": "gini"}}, (0,))
     with pytest.raises(ValueError, match="baseline: got 'ce', which is none of the arms"):
         Design(RECIPE, chosen_arms(["gini"]), (0,))
+
+
+@pytest.mark.parametrize("wrong", [{"jobs": 0}, {"jobs": -1}, {"tuning_seeds": 0}, {"cpus": 0}, {"gpus": -1}])
+def test_numbers_out_of_range_are_told_before_anything(wrong: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        compare(RECIPE, ["ce"], 1, out=tmp_path / "out", console=Console(quiet=True), **wrong)
+    assert not (tmp_path / "out").exists()
 
 
 def test_keys_are_names_of_files() -> None:

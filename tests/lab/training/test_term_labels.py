@@ -24,7 +24,7 @@ def given(recipe: Recipe) -> tuple[torch.Tensor, torch.Tensor]:
     assert learner.criterion is not None
     learner.criterion.register_forward_pre_hook(lambda _, inputs: heard.append(inputs[1]))
     learner.trainer = _Trainer()  # type: ignore[assignment]
-    learner.optimizers = lambda: _Trainer()  # type: ignore[method-assign, assignment, return-value]
+    learner.optimizers = lambda: _Trainer()  # type: ignore[method-assign, assignment]
     learner.tap.attach()
     batch = next(iter(TrainBatches(prepared.inputs, prepared.labels.train, 32, 0)))
     learner.training_step(batch, 0)

@@ -45,6 +45,6 @@ def _loss(name: str, num_classes: int, margin: float) -> Any:
     with torch.random.fork_rng():  # it draws weights of its own, which the classifier's stand in for
         loss = getattr(losses, name)(num_classes, 1, margin=margin, scale=SCALE)
     angles = loss.get_angles
-    # at an angle of exactly 0 or 180 degrees the slope of the arc cosine is infinite
+    # at exactly 0 or 180 degrees the slope of the arc cosine is infinite, and not every torch clamps it away
     loss.get_angles = lambda cosine: angles(cosine.clamp(SMALL - 1, 1 - SMALL))
     return loss

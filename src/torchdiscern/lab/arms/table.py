@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from torchdiscern import checks
-from torchdiscern.lab.arms.arm import Arm, Space
+from torchdiscern.lab.arms.arm import Arm
 from torchdiscern.lab.arms.cards_of_rivals import RIVAL_ARMS
 from torchdiscern.lab.arms.cards_of_terms import TERM_ARMS
 from torchdiscern.lab.arms.objectives import RIVALS
@@ -44,13 +44,10 @@ def space_of(name: str) -> dict[str, tuple[float, float]]:
         return {}
     parts, found = _parts(name), dict[str, tuple[float, float]]()
     for number, arm in enumerate(parts):
-        # what a later arm fixes is not drawn, nor the weights of an objective that it replaces
-        later = parts[number + 1 :]
-        fixed = {key for other in later for key in other.settings}
-        own: Space = (
-            arm.space if "arm" not in fixed else {k: v for k, v in arm.space.items() if k in arm.settings}
-        )
-        found |= {key: limits for key, limits in own.items() if key not in fixed}
+        fixed = {key for later in parts[number + 1 :] for key in later.settings}
+        # of an objective that a later arm replaces no weight is drawn
+        kept = arm.settings if "arm" in fixed else arm.space
+        found |= {key: arm.space[key] for key in arm.space if key in kept and key not in fixed}
     return found
 
 

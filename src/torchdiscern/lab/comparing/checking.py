@@ -40,8 +40,8 @@ def checked(folder: Path, others: Mapping[str, str], images: Images) -> dict[str
         images: the recipe's.
 
     Returns:
-        `norm`, `radius`, `robust` and, by attack, `images`, `robust`, `ordinary` and `beyond`; `stronger` names
-        the attacks that turn more images than the ordinary one by more than it may miss.
+        `norm`, `radius`, `robust`, `others` and, by attack, `images`, `robust`, `ordinary` and `beyond`;
+        `stronger` names the attacks that turn more images than the ordinary one by more than it may miss.
     """
     attacked = _attacked(Run(folder), images)
     networks: dict[str, nn.Module] = {}
@@ -59,6 +59,7 @@ def checked(folder: Path, others: Mapping[str, str], images: Images) -> dict[str
         "robust": check.robust,
         "tolerance": check.tolerance,
         "stronger": check.stronger,
+        "others": sorted(others),
         "attacks": {name: vars(one) for name, one in check.attacks.items()},
     }
 

@@ -4,7 +4,6 @@ import json
 import os
 import shlex
 import sys
-import time
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, replace
@@ -14,6 +13,7 @@ from typing import Any, Literal
 
 from rich.console import Console
 
+from torchdiscern import checks
 from torchdiscern.lab import environment
 from torchdiscern.lab.comparing.design import BAND, BASELINE, TUNING_SEED, Design, chosen_arms, differs, key_of
 from torchdiscern.lab.comparing.engines import Engine, Here, Local, Ray
@@ -25,6 +25,7 @@ from torchdiscern.lab.comparing.task import Task
 from torchdiscern.lab.comparing.todo import Todo
 from torchdiscern.lab.files import write_atomically
 from torchdiscern.lab.recipe import Recipe
+from torchdiscern.lab.training.run import with_whole_path
 
 KEPT = ("baseline", "tune", "tuning_seeds", "robust", "cross_validated")  # what a folder's comparison is made of
 
@@ -96,11 +97,24 @@ def compare(
         (['ce', 'gini'], 'too few seeds')
     """
     console = console or Console()
+    checks.check_whole(jobs, "jobs", low=1, hint="pass how many runs to train at once")
+    checks.check_whole(tuning_seeds, "tuning_seeds", low=1, hint="pass how many seeds each trial is trained on")
+    checks.check_number(cpus, "cpus", above=True)
+    checks.check_number(gpus, "gpus")
+    recipe = with_whole_path(recipe)
     chosen = dict(arms) if isinstance(arms, Mapping) else chosen_arms(arms)
     numbers = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
     if baseline == BASELINE and BASELINE not in chosen:
         chosen = chosen_arms([BASELINE]) | chosen
-    machine: dict[str, Any] = {"loggers": (), "threads": recipe.threads or _threads(jobs)}
+    folder = Folder(Path(out) if out is not None else default_folder(recipe))
+    threads = max(1, int(cpus)) if engine == "ray" else max(1, (os.cpu_count() or 1) // jobs)
+    # one device a run: several would each start this program again
+    machine = {
+        "loggers": (),
+        "threads": _threads_of(folder) or recipe.threads or threads,
+        "devices": 1,
+        "nodes": 1,
+    }
     design = Design(
         recipe,
         chosen,
@@ -115,7 +129,6 @@ def compare(
         keep_weights=keep_weights,
         machine=machine,
     )
-    folder = Folder(Path(out) if out is not None else default_folder(recipe))
     with ExitStack() as stack:
         if plan_only:
             say_plan(joined(folder, design), folder, console, jobs, difference)
@@ -124,16 +137,18 @@ def compare(
         design = joined(folder, design)
         todo = Todo(design, folder)
         say_plan(design, folder, console, jobs, difference)
-        _keep_design(folder, design, engine, jobs)
-        failed: list[dict[str, Any]] = []
-        if todo.left or (robust and todo.checks()):
+        failed = [_lost(arm, design.tune) for arm in todo.lost]
+        if not (todo.left or (robust and todo.checks())):
+            _keep_design(folder, design)
+        else:
+            _keep_design(folder, design, {"engine": engine, "jobs": jobs})
             here: Engine = Here() if jobs == 1 else Local(jobs)
             near = stack.enter_context(here)
             far: Engine = near if engine == "local" else stack.enter_context(Ray(jobs, address, cpus, gpus))
-            failed = _work(todo, far, console, _slots(engine, jobs, address, cpus))
+            failed += _work(todo, far, console, _slots(engine, jobs, address, cpus))
             if robust:
                 _check(todo, near, console)
-            _keep_design(folder, design, engine, jobs, finished=True)
+            _keep_design(folder, design, finished=True)
         results = gather(folder, failed)
         write(results, folder, console)
     if failed:
@@ -178,6 +193,19 @@ def joined(folder: Folder, design: Design) -> Design:
                 f"{where} whose arm {arm!r} has {settings}, expected {_plain(design.arms[arm])} to add to it; "
                 "give the arm another name."
             )
+    for name in ("precision", "accelerator"):
+        if before["recipe"][name] != design.recipe.as_dict()[name]:
+            raise ValueError(
+                f"{where} with {name}={before['recipe'][name]!r}, expected {design.recipe.as_dict()[name]!r} to "
+                "add to it; choose another folder with --out."
+            )
+    spaces, now_drawn = before.get("spaces", {}), _spaces(design)
+    for arm in set(spaces) & set(now_drawn):
+        if spaces[arm] != now_drawn[arm]:
+            raise ValueError(
+                f"{where} whose arm {arm!r} was tuned in another space, expected the same to add to it; choose "
+                "another folder with --out."
+            )
     arms = {arm: settings for arm, settings in before["arms"].items() if arm not in design.arms}
     named = design.named or (tuple(before["named"]) if before["named"] else None)
     if before["named"] and named != tuple(before["named"]):
@@ -212,6 +240,7 @@ def _work(todo: Todo, engine: Engine, console: Console, slots: int) -> list[dict
                     live.ended(task, None if isinstance(found, Exception) else found["seconds"])
                     if todo.take_trial(task, value):
                         tuning = todo.tunings[task.arm]
+                        failed += [_lost(arm, tuning.trials) for arm in todo.lost if arm == task.arm]
                         waiting += todo.runs(task.arm) if tuning.finished else todo.trials(task.arm)
                         waiting.sort(key=_place)
                 elif isinstance(found, Exception):
@@ -243,14 +272,23 @@ def _place(task: Task) -> tuple[bool, int]:
     return (True, task.settings["seed"]) if task.kind == "run" else (False, 0)
 
 
-def _keep_design(folder: Folder, design: Design, engine: str, jobs: int, finished: bool = False) -> None:
+def _lost(arm: str, trials: int) -> dict[str, Any]:
+    return {"arm": arm, "seed": None, "why": f"none of its {trials} trials could be trained"}
+
+
+def _keep_design(
+    folder: Folder, design: Design, session: Mapping[str, Any] | None = None, finished: bool = False
+) -> None:
+    """Writes what is compared, with when and how it was worked on."""
     before = folder.design or {"sessions": []}
-    now = time.time()
     sessions = before["sessions"]
+    now = datetime.now(UTC).isoformat(timespec="seconds")
     if finished:
-        sessions[-1]["finished"] = _stamp(now)
-    else:
-        sessions = [*sessions, {"started": _stamp(now), "finished": None, "engine": engine, "jobs": jobs}]
+        sessions[-1]["finished"] = now
+    elif session is not None:
+        made = {"versions": environment.versions(), "git": environment.git_state()}
+        sessions = [*sessions, {"started": now, "finished": None, **session, **made}]
+    latest = sessions[-1] if sessions else {}
     kept = {
         "format": FORMAT,
         "recipe": design.recipe.as_dict(),
@@ -259,16 +297,31 @@ def _keep_design(folder: Folder, design: Design, engine: str, jobs: int, finishe
         "baseline": design.baseline,
         "tune": design.tune,
         "tuning_seeds": list(design.tuning_seeds),
+        "spaces": _spaces(design) | before.get("spaces", {}),
         "robust": design.robust,
         "cross_validated": design.cross_validated,
         "named": list(design.named) if design.named else None,
         "band": design.band,
+        "threads": design.machine["threads"],
         "command": before.get("command") or _command(),
-        "versions": environment.versions(),
-        "git": environment.git_state(),
+        "versions": latest.get("versions", before.get("versions")),
+        "git": latest.get("git", before.get("git")),
         "sessions": sessions,
     }
     write_atomically(folder.design_file, json.dumps(kept, indent=1) + "\n")
+
+
+def _spaces(design: Design) -> dict[str, dict[str, list[float | bool]]]:
+    if not design.tune:
+        return {}
+    return {arm: {name: list(limits) for name, limits in design.space(arm).items()} for arm in design.arms}
+
+
+def _threads_of(folder: Folder) -> int | None:
+    """The threads of the runs that are there: another number gives other last digits."""
+    before = folder.design
+    found: int | None = None if before is None else before.get("threads")
+    return found
 
 
 def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -280,14 +333,6 @@ def _command() -> str:
     program = Path(sys.argv[0])
     ours = program.name in ("torchdiscern", "__main__.py")
     return shlex.join(["torchdiscern" if ours else program.name, *sys.argv[1:]])
-
-
-def _stamp(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
-
-
-def _threads(jobs: int) -> int:
-    return max(1, (os.cpu_count() or 1) // jobs)
 
 
 def _slots(engine: str, jobs: int, address: str | None, cpus: float) -> int:

@@ -8,12 +8,14 @@ from typing import Any
 from torchdiscern import checks
 from torchdiscern.lab import arms as arm_table
 from torchdiscern.lab.comparing.tuning import space_of
+from torchdiscern.lab.measures import measure_of
 from torchdiscern.lab.recipe import Recipe
 from torchdiscern.lab.training.prepared import MACHINE
 
 BASELINE = "ce"
 TUNING_SEED = 10_000  # the first of the seeds that tuning sees, and no run after it
 BAND = 0.2  # points of accuracy
+NOT_JUDGED = ("step_ms", "memory_mb", "images")  # shown, but no question that the comparison asks
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,35 @@ class Design:
                 f"named: got the arm {self.named[0]!r}, expected one of {', '.join(self.arms)}; mend --named."
             )
         checks.check_number(self.band, "band")
+        checks.check_whole(self.tune, "tune", low=0, hint="pass the number of trials, 0 for none")
+        keys: dict[str, str] = {}
+        for arm in self.arms:
+            other = keys.setdefault(key_of(arm, 0), arm)
+            if other != arm:
+                raise ValueError(
+                    f"arms: got {other!r} and {arm!r}, whose folders would have one name, expected names that "
+                    "differ in letters, digits or ._+=-; rename one."
+                )
+        self._check_named()
         for arm in self.arms:
             self.recipe_of(arm, self.seeds[0])  # says now what is wrong with an arm
+
+    def _check_named(self) -> None:
+        if self.named is None:
+            return
+        arm, metric = self.named
+        measure_of(metric)
+        if arm == self.baseline or metric in NOT_JUDGED:
+            what = "the baseline" if arm == self.baseline else f"{metric}, which is not judged"
+            raise ValueError(
+                f"named: got {what}, expected another arm and a measure that is judged, as renyi:accuracy; mend "
+                "--named."
+            )
+        if metric.startswith("robust_") and not self.robust:
+            raise ValueError(
+                f"named: got {metric} where nothing is attacked, expected --robust beside it; add it, or name "
+                "another measure."
+            )
 
     def recipe_of(self, arm: str, seed: int, tuned: Mapping[str, float] | None = None) -> Recipe:
         """The recipe of one run."""
@@ -117,6 +146,11 @@ def chosen_arms(names: Iterable[str], own: Sequence[str] = ()) -> dict[str, dict
             raise ValueError(
                 f"arm: got {text!r}, expected NAME:key=value,key=value; as in "
                 "--arm clusters:arm=renyi,term_labels=kmeans:100."
+            )
+        if name.strip() in arm_table.ARMS:
+            raise ValueError(
+                f"arm: got {name.strip()!r} for an arm of your own, which ships by that name, expected another; "
+                f"rename it, as my-{name.strip()}."
             )
         texts = re.split(r",(?=[a-z_]+=)", settings)
         recipe = Recipe().with_texts(texts)

@@ -68,6 +68,7 @@ class Local:
         self._pool: ProcessPoolExecutor | None = None
         self._running: dict[Future[dict[str, Any]], Task] = {}
         self._tries: dict[str, int] = {}
+        self._lost: list[Task] = []
 
     def __enter__(self) -> Self:
         return self
@@ -89,12 +90,15 @@ class Local:
             self._pool = ProcessPoolExecutor(
                 self.jobs, mp_context=multiprocessing.get_context("spawn"), initializer=_alone
             )
-        self._running[self._pool.submit(perform, task)] = task
+        try:
+            self._running[self._pool.submit(perform, task)] = task
+        except BrokenProcessPool:  # one has died since
+            self._lost.append(task)
 
     def wait(self) -> list[Outcome]:
-        done, _ = wait(self._running, return_when=FIRST_COMPLETED)
+        done = wait(self._running, return_when=FIRST_COMPLETED)[0] if self._running else set()
         ended: list[Outcome] = []
-        lost: list[Task] = []
+        lost, self._lost = self._lost, []
         for future in done:
             task = self._running.pop(future)
             error = future.exception()

@@ -67,6 +67,13 @@ class Folder:
     def check(self, arm_key: str) -> Path:
         return self.path / "checks" / f"{arm_key}.json"
 
+    def checked_with(self, arm_key: str) -> list[str] | None:
+        """The other arms on whose networks an arm's was attacked; None where it was not checked."""
+        if not self.check(arm_key).exists():
+            return None
+        found: list[str] = json.loads(self.check(arm_key).read_text()).get("others", [])
+        return sorted(found)
+
     def keep_check(self, arm_key: str, found: Mapping[str, Any]) -> None:
         """Writes what other attacks said of an arm's network."""
         make_folder(self.path / "checks", "out")

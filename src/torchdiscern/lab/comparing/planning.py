@@ -11,7 +11,9 @@ from rich.table import Table
 from torchdiscern.lab.comparing.design import Design, key_of
 from torchdiscern.lab.comparing.folder import Folder
 from torchdiscern.lab.comparing.task import images_of
+from torchdiscern.lab.comparing.tuning import Tuning
 from torchdiscern.lab.evidence import seeds_needed, smallest_difference
+from torchdiscern.lab.training.cleaning import FOLDS
 from torchdiscern.lab.training.durations import duration
 from torchdiscern.lab.training.plan import plan
 
@@ -34,20 +36,19 @@ def say_plan(design: Design, folder: Folder, console: Console, jobs: int, differ
     """
     records = folder.records()
     missing = {arm: [seed for seed in design.seeds if key_of(arm, seed) not in records] for arm in design.arms}
-    trials = design.tune * len(design.tuning_seeds) * len(design.arms)
+    ended = dict.fromkeys(design.arms, 0)
+    if design.tune and folder.tuning_file.exists():
+        ended = {arm: len(Tuning(folder.tuning_file, arm, {}, design.tune).done) for arm in design.arms}
+    trials = {arm: max(0, design.tune - ended[arm]) * len(design.tuning_seeds) for arm in design.arms}
     runs = sum(map(len, missing.values()))
     with console.status("Timing a few steps of each arm"):
         seconds = {arm: _seconds(design, arm, records) for arm, seeds in missing.items() if seeds}
-    total = sum(
-        seconds.get(arm, 0.0)
-        * (len(missing[arm]) + (design.tune * len(design.tuning_seeds) if missing[arm] else 0))
-        for arm in design.arms
-    )
+    total = sum(seconds.get(arm, 0.0) * (len(missing[arm]) + trials[arm]) for arm in design.arms)
     spread, known = _spread(design, records)
     count = len(design.seeds)
     found = {
         "runs": runs,
-        "trials": trials,
+        "trials": sum(trials.values()),
         "seconds": total / jobs,
         "spread": spread,
         "smallest": smallest_difference(count, spread, band=design.band) if count >= 2 else None,
@@ -109,8 +110,9 @@ def _seconds(design: Design, arm: str, records: dict[str, dict[str, Any]]) -> fl
         return float(statistics.median(known))
     recipe = design.recipe_of(arm, design.seeds[0])
     images = images_of(recipe.data, recipe.image_size)
-    seconds: float = plan(recipe, Console(quiet=True), images)["seconds"]
-    return START + seconds
+    seconds: float = plan(recipe.with_settings(clean=0.0), Console(quiet=True), images)["seconds"]
+    judges = FOLDS * (bool(recipe.clean) + bool(design.cross_validated and recipe.label_noise))
+    return START + seconds * (1 + judges)
 
 
 def _spread(design: Design, records: dict[str, dict[str, Any]]) -> tuple[float, bool]:

@@ -10,14 +10,12 @@ import numpy as np
 from rich.console import Console
 
 from torchdiscern.lab import arms as arm_table
-from torchdiscern.lab.comparing.design import Design, key_of
+from torchdiscern.lab.comparing.design import NOT_JUDGED, Design, key_of
 from torchdiscern.lab.comparing.folder import FORMAT, Folder
 from torchdiscern.lab.comparing.tuning import Tuning
 from torchdiscern.lab.evidence import Contrast, Metric, contrasts, interval_of_mean
 from torchdiscern.lab.files import write_atomically
 from torchdiscern.lab.measures import Measure, measure_of
-
-NOT_JUDGED = ("step_ms", "memory_mb", "images")  # shown, but no question that the comparison asks
 
 
 @dataclass(frozen=True)
@@ -102,7 +100,7 @@ def gather(folder: Folder, failed: Sequence[Mapping[str, Any]] = ()) -> Results:
     for arm in arms:
         for seed in kept["seeds"]:
             record = records.get(key_of(arm, seed))
-            if record is None:
+            if record is None or record["arm"] != arm:
                 continue
             if record["hardware"] not in machines:
                 machines.append(record["hardware"])
@@ -160,7 +158,7 @@ def _contrasts(
         if name not in NOT_JUDGED and band is not None
     }
     tested = {record["correct"].get("of", key) for key, record in records.items()}
-    named = tuple(kept["named"]) if kept["named"] else None
+    named = tuple(kept["named"]) if kept["named"] and kept["named"][1] in metrics else None
     same = len(tested) == 1
     return contrasts(values, kept["baseline"], metrics, named=named, examples=examples, same_examples=same)
 

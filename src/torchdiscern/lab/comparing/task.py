@@ -1,6 +1,8 @@
 """One piece of a comparison, done by any process on any machine: settings in, numbers out."""
 
 import hashlib
+import math
+import shutil
 import tempfile
 import time
 from collections.abc import Mapping
@@ -21,11 +23,13 @@ from torchdiscern.lab.measures.readout import read_out_measures
 from torchdiscern.lab.recipe import Recipe
 from torchdiscern.lab.training.cleaning import cross_validated
 from torchdiscern.lab.training.fit import fit
+from torchdiscern.lab.training.folder import Run
 from torchdiscern.lab.training.plan import kept_bytes
 from torchdiscern.lab.training.prepared import prepare
 from torchdiscern.lab.training.run import train
 
 QUIET = Console(quiet=True)
+PATIENCE = 10  # seconds
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,7 @@ def _value(recipe: Recipe, images: Images) -> float:
     """The best epoch's validation accuracy; the test images are left alone."""
     found = fit(prepare(recipe, QUIET, images))
     if not found:
-        raise ValueError(
+        raise RuntimeError(  # not this trial's fault, but the comparison's
             "tune: got a recipe that holds no images out for validation, expected some to choose by; set "
             "val_fraction=0.1."
         )
@@ -93,7 +97,7 @@ def _value(recipe: Recipe, images: Images) -> float:
 
 
 def _measured(task: Task, recipe: Recipe, folder: Path, images: Images) -> dict[str, Any]:
-    run = train(recipe, folder, resume=True, console=QUIET, images=images)
+    run = _trained(recipe, folder, images)
     result = run.result
     judged = None
     if task.cross_validated and recipe.label_noise and not recipe.clean:
@@ -113,7 +117,8 @@ def _measured(task: Task, recipe: Recipe, folder: Path, images: Images) -> dict[
     steps = result["epochs"] * max(1, len(prepared.labels.train) // recipe.batch_size)
     metrics["step_ms"] = 1000 * result["seconds"]["training"] / steps
     return {
-        "metrics": metrics,
+        "metrics": _finite(metrics),
+        "versions": environment.versions(),
         "correct": {
             "images": len(correct),
             "bits": np.packbits(correct).tobytes().hex(),
@@ -122,6 +127,25 @@ def _measured(task: Task, recipe: Recipe, folder: Path, images: Images) -> dict[
         "best_epoch": result["best"]["epoch"],
         "images": prepared.images.fingerprint,
     }
+
+
+def _trained(recipe: Recipe, folder: Path, images: Images) -> Run:
+    """The run, begun, gone on with, or begun anew where its weights are gone and its numbers were not kept."""
+    run = Run(folder)
+    if run.finished and not run.weights_file.exists():
+        shutil.rmtree(folder)
+    for patience in range(PATIENCE, -1, -1):
+        try:
+            return train(recipe, folder, resume=True, console=QUIET, images=images)
+        except OSError as error:  # a process that was killed may hold its folder a moment longer
+            if not patience or "another process trains" not in str(error):
+                raise
+            time.sleep(1)
+    raise AssertionError
+
+
+def _finite(metrics: dict[str, float]) -> dict[str, float | None]:
+    return {name: value if math.isfinite(value) else None for name, value in metrics.items()}
 
 
 def _mark(rows: Tensor) -> str:

@@ -28,22 +28,29 @@ class Todo:
             if arm not in self.tunings or self.tunings[arm].finished:
                 self._check(arm)
 
-    def tuned(self, arm: str) -> dict[str, float]:
+    def tuned(self, arm: str) -> dict[str, float] | None:
+        """What tuning chose; None where no trial of the arm could be trained."""
         return self.tunings[arm].best if arm in self.tunings else {}
+
+    @property
+    def lost(self) -> list[str]:
+        """Arms of which no trial could be trained."""
+        return [arm for arm, one in self.tunings.items() if one.finished and one.best is None]
 
     @property
     def left(self) -> int:
         """Runs and trials that are missing."""
-        runs = sum(
-            key_of(arm, seed) not in self.records for arm in self.design.arms for seed in self.design.seeds
-        )
+        arms = [arm for arm in self.design.arms if arm not in self.lost]
+        runs = sum(key_of(arm, seed) not in self.records for arm in arms for seed in self.design.seeds)
         trials = sum(max(0, one.trials - len(one.done)) for one in self.tunings.values())
         return runs + trials * len(self.design.tuning_seeds)
 
     def runs(self, arm: str) -> list[Task]:
         """An arm's missing runs."""
         design, tuned = self.design, self.tuned(arm)
-        found = []
+        found: list[Task] = []
+        if tuned is None:
+            return found
         for seed in design.seeds:
             key = key_of(arm, seed)
             if key in self.records:
@@ -53,8 +60,8 @@ class Todo:
                     key,
                     arm,
                     design.recipe_of(arm, seed, tuned).as_dict(),
-                    folder=str(self.folder.run(key)),
-                    token=str(self.folder.design_file),
+                    folder=str(self.folder.run(key).resolve()),
+                    token=str(self.folder.design_file.resolve()),
                     robust=design.robust,
                     cross_validated=design.cross_validated,
                     keep_weights=self.keeps(seed),
@@ -71,7 +78,7 @@ class Todo:
         design, seed = self.design, self.design.seeds[0]
         keys = {arm: key_of(arm, seed) for arm in design.arms}
         there = {
-            arm: str(self.folder.run(key))
+            arm: str(self.folder.run(key).resolve())
             for arm, key in keys.items()
             if key in self.records and Run(self.folder.run(key)).weights_file.exists()
         }
@@ -85,7 +92,7 @@ class Todo:
                 others={name: other for name, other in there.items() if name != arm},
             )
             for arm, folder in there.items()
-            if not self.folder.check(keys[arm]).exists()
+            if self.folder.checked_with(keys[arm]) != sorted(set(there) - {arm})
         ]
 
     def trials(self, arm: str) -> list[Task]:
@@ -100,16 +107,24 @@ class Todo:
 
     def take_trial(self, task: Task, value: float | None) -> bool:
         """Keeps a trial's value; whether the trial is complete."""
-        number, _, values = self.trial[task.arm]
+        _, settings, values = self.trial[task.arm]
         values[task.settings["seed"]] = value
         if len(values) < len(self.design.tuning_seeds):
             return False
         known = [one for one in values.values() if one is not None]
-        self.tunings[task.arm].tell(number, sum(known) / len(known) if len(known) == len(values) else None)
+        mean = sum(known) / len(known) if len(known) == len(values) else None
+        self.tunings[task.arm].tell(settings, mean)
         return True
 
     def take_run(self, task: Task, found: dict[str, Any]) -> None:
         """Keeps a run's numbers."""
+        other = next((one["images"] for one in self.records.values() if one["images"] != found["images"]), None)
+        if other is not None:
+            raise ValueError(
+                f"data: the images of {self.design.recipe.data!r} are not those of the runs in "
+                f"{str(self.folder.path)!r}, expected the same for every arm; bring them back, or choose another "
+                "folder with --out."
+            )
         base = self.design.recipe.as_dict()
         changed = {name: value for name, value in task.settings.items() if value != base[name]}
         record = {"arm": task.arm, "seed": task.settings["seed"], "settings": changed} | found

@@ -40,8 +40,8 @@ def space_of(recipe: Recipe, settings: Mapping[str, Any], own: Mapping[str, tupl
 class Tuning:
     """The trials of one arm, kept in an SQLite file.
 
-    Each trial is drawn from the arm's name, the trial's number and the trials before it alone, so that neither a
-    kill nor the order in which arms are served changes what is drawn.
+    A trial is written once it has ended, in one piece. What it draws follows from the arm's name, its number and
+    the trials before it alone: neither a kill nor the order in which arms are served changes it.
     """
 
     def __init__(self, file: Path, arm: str, space: Mapping[str, tuple[float, float, bool]], trials: int) -> None:
@@ -53,7 +53,7 @@ class Tuning:
 
     @property
     def done(self) -> list[FrozenTrial]:
-        """The trials that have ended."""
+        """The trials that have ended, in their order."""
         return self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.FAIL))
 
     @property
@@ -61,42 +61,47 @@ class Tuning:
         return len(self.done) >= self.trials
 
     def next(self, defaults: Mapping[str, float]) -> tuple[int, dict[str, float]]:
-        """Number and settings of the next trial: first the defaults, one that was broken off again."""
-        broken = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        if broken:
-            return broken[0].number, dict(broken[0].params)
-        number = len(self.study.get_trials(deepcopy=False))
-        if number == 0:
-            inside = {
+        """Number and settings of the next trial; the first one takes the defaults."""
+        done = self.done
+        if not done:
+            return 0, {
                 name: min(max(float(defaults.get(name, low)), low), high)
                 for name, (low, high, _) in self.space.items()
             }
-            self.study.enqueue_trial(inside)
-        self.study.sampler = optuna.samplers.TPESampler(
-            seed=derived(number, "trial", self.arm) % 2**32, n_startup_trials=STARTUP
+        sampler = optuna.samplers.TPESampler(
+            seed=derived(len(done), "trial", self.arm) % 2**32, n_startup_trials=STARTUP
         )
-        trial = self.study.ask()
-        for name, (low, high, by_logarithm) in self.space.items():
-            trial.suggest_float(name, low, high, log=by_logarithm)
-        return trial.number, dict(trial.params)
+        drawn = optuna.create_study(direction="maximize", sampler=sampler)  # in memory: nothing is half written
+        drawn.add_trials(done)
+        return len(done), dict(drawn.ask(self._distributions()).params)
 
-    def tell(self, number: int, value: float | None) -> None:
-        """Keeps a trial's validation accuracy; None where its training failed."""
-        state = TrialState.FAIL if value is None else TrialState.COMPLETE
-        self.study.tell(number, value, state=state, skip_if_finished=True)
+    def tell(self, settings: Mapping[str, float], value: float | None) -> None:
+        """Keeps a trial with its validation accuracy; None where its training failed."""
+        trial = optuna.trial.create_trial(
+            state=TrialState.FAIL if value is None else TrialState.COMPLETE,
+            value=value,
+            params=dict(settings),
+            distributions=dict(self._distributions()),
+        )
+        self.study.add_trial(trial)
 
     @property
-    def best(self) -> dict[str, float]:
-        """The settings of the best of the first `trials`; of equals the earliest."""
-        ended = [one for one in self.done if one.value is not None][: self.trials]
+    def best(self) -> dict[str, float] | None:
+        """The settings of the best of the first `trials`, of equals the earliest; None where all failed."""
+        ended = [one for one in self.done[: self.trials] if one.value is not None]
         if not ended:
-            raise ValueError(
-                f"tune: none of {len(self.done)} trials of {self.arm} could be trained, expected some; lower "
-                "learning_rate in the recipe."
-            )
-        found = max(ended, key=lambda one: (one.value or 0.0, -one.number))
-        return dict(found.params)
+            return None
+        return dict(max(ended, key=lambda one: (one.value or 0.0, -one.number)).params)
 
     def history(self) -> list[dict[str, Any]]:
-        """Every trial's number, value and settings."""
-        return [{"trial": one.number, "value": one.value, "settings": dict(one.params)} for one in self.done]
+        """Every trial's place, value and settings."""
+        return [
+            {"trial": place, "value": one.value, "settings": dict(one.params)}
+            for place, one in enumerate(self.done)
+        ]
+
+    def _distributions(self) -> dict[str, Any]:
+        return {
+            name: optuna.distributions.FloatDistribution(low, high, log=by_logarithm)
+            for name, (low, high, by_logarithm) in self.space.items()
+        }

@@ -40,10 +40,10 @@ DETECTORS = {
     "means": "class means of trained features",
     "evidence": "evidence of the features",
 }
-# Bands. Shares of images, and chances of one: two in a thousand, as for accuracy, whatever they are taken over; the
-# first hundred a whole image. Likelihood and divergence: 0.01 nats, one percent of a likelihood. Impurity, in [0, 1]:
-# 0.01. Dead features: half a feature. Time and memory have no band of their own, as one that fits depends on their
-# size: see `relative_band`.
+# Bands. Shares of images, and chances of one: two in a thousand, as for accuracy, whatever they are taken over;
+# the first hundred a whole image. Likelihood and divergence: 0.01 nats, one percent of a likelihood. Impurity, in
+# [0, 1]: 0.01. Dead features: half a feature. Time and memory have no band of their own, as one that fits depends
+# on their size: see `relative_band`.
 MEASURES: Mapping[str, Measure] = {
     "accuracy": _share("accuracy"),
     "accuracy_macro": _share("macro accuracy"),

@@ -17,7 +17,8 @@ class _Watch(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, Learner)
-        self.validation.append(pl_module.validation)
+        if pl_module.validation:
+            self.validation.append(pl_module.validation)
 
 
 def fit(prepared: Prepared) -> list[dict[str, float]]:
@@ -48,5 +49,10 @@ def fit(prepared: Prepared) -> list[dict[str, float]]:
         )
         batches.epoch = lambda: trainer.current_epoch + 1
         learner = Learner(prepared, criterion_of(prepared), cluster_frozen(prepared))
-        trainer.fit(learner, batches, EvalBatches(prepared.inputs, labels.val))
+        try:
+            trainer.fit(learner, batches, EvalBatches(prepared.inputs, labels.val))
+        except SystemExit:
+            if trainer.interrupted:  # Lightning makes an exit of Ctrl-C
+                raise KeyboardInterrupt from None
+            raise
     return watch.validation

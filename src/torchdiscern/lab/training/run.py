@@ -124,7 +124,7 @@ def train(
         raise ValueError(
             "recipe: got none, expected one, or resume=True with the folder of a run; pass a recipe."
         )
-    recipe = _with_whole_path(recipe)
+    recipe = None if recipe is None else with_whole_path(recipe)
     run = Run(Path(out) if out is not None else default_folder(recipe or Recipe()))
     first = is_first()
     with ExitStack() as stack:
@@ -149,9 +149,9 @@ def train(
     return run
 
 
-def _with_whole_path(recipe: Recipe | None) -> Recipe | None:
+def with_whole_path(recipe: Recipe) -> Recipe:
     """The folder of images by its whole path, so that the run is found from anywhere."""
-    if recipe is None or recipe.data in SIZES or not Path(recipe.data).is_dir():
+    if recipe.data in SIZES or not Path(recipe.data).is_dir():
         return recipe
     return recipe.with_settings(data=str(Path(recipe.data).resolve()))
 
