@@ -66,8 +66,7 @@ def compare(
         out: the folder; by default `runs/compare-NAME`.
         baseline: the arm that the others are compared with.
         tune: trials for each arm, the baseline too, over a shared space (learning rate, weight decay, dropout)
-        and
-            its own weights, chosen by validation accuracy on seeds that no run uses; 0 takes arms as they are.
+            and its own weights, chosen by validation accuracy on seeds that no run uses; 0 takes arms as they are.
         tuning_seeds: how many seeds each trial is trained on.
         robust: attack every trained network, too.
         cross_validated: look for wrong labels by cross-validation, too; trains each run four times more.
@@ -78,7 +77,8 @@ def compare(
         jobs: runs at once.
         engine: `"local"`, or `"ray"` for several machines; both give the same numbers.
         address: of a running Ray cluster.
-        cpus, gpus: that each run takes of it.
+        cpus: that each run takes of it.
+        gpus: that each run takes of it.
         plan_only: print the plan and train nothing.
         console: where to print.
 
