@@ -66,7 +66,7 @@ def compare(
         out: the folder; by default `runs/compare-NAME`.
         baseline: the arm that the others are compared with.
         tune: trials for each arm, the baseline too, over a shared space (learning rate, weight decay, dropout)
-            and its own weights, chosen by validation accuracy on seeds that no run uses; 0 takes arms as they are.
+            and its own weights, chosen by validation accuracy on seeds that no run uses; 0 for none.
         tuning_seeds: how many seeds each trial is trained on.
         robust: attack every trained network, too.
         cross_validated: look for wrong labels by cross-validation, too; trains each run four times more.
