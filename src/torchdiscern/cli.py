@@ -60,6 +60,13 @@ def demo(
 
 
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
+RecipeName = Annotated[
+    str | None, typer.Argument(help="A recipe that ships (`torchdiscern recipes`), or a .yaml file.")
+]
+Data = Annotated[
+    str | None, typer.Option(help="A folder with one folder of images a class, or a data set by name.")
+]
+Model = Annotated[str | None, typer.Option(help="A network by name.")]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the recipe; as often as needed."),
@@ -68,13 +75,9 @@ Set = Annotated[
 
 @app.command()
 def train(
-    recipe: Annotated[
-        str | None, typer.Argument(help="A recipe that ships (`torchdiscern recipes`), or a .yaml file.")
-    ] = None,
-    data: Annotated[
-        str | None, typer.Option(help="A folder with one folder of images a class, or a data set by name.")
-    ] = None,
-    model: Annotated[str | None, typer.Option(help="A network by name.")] = None,
+    recipe: RecipeName = None,
+    data: Data = None,
+    model: Model = None,
     out: Annotated[Path | None, typer.Option(help="Where the run goes.  [default: runs/NAME-ARM-SEED]")] = None,
     settings: Set = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in OUT.")] = False,
@@ -118,13 +121,9 @@ def train(
 
 @app.command()
 def compare(
-    recipe: Annotated[
-        str | None, typer.Argument(help="A recipe that ships (`torchdiscern recipes`), or a .yaml file.")
-    ] = None,
-    data: Annotated[
-        str | None, typer.Option(help="A folder with one folder of images a class, or a data set by name.")
-    ] = None,
-    model: Annotated[str | None, typer.Option(help="A network by name.")] = None,
+    recipe: RecipeName = None,
+    data: Data = None,
+    model: Model = None,
     arms: Annotated[
         str, typer.Option(help="Arms by name (`torchdiscern arms`), with commas; A+B joins two.")
     ] = "ce,gini,renyi",

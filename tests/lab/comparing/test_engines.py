@@ -1,10 +1,9 @@
 """Engines: real processes and a real Ray cluster, workers killed in the middle."""
 
-import os
-import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,36 +31,39 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Results:
     return compare(RECIPE, ARMS, 2, out=tmp_path_factory.mktemp("alone"), console=QUIET)
 
 
-def killed_once(mark: str, ready: Callable[[], bool]) -> threading.Thread:
+class Killer(threading.Thread):
     """Kills one worker, known by its command line, as soon as the work has begun."""
 
-    def kill() -> None:
-        for _ in range(600):
-            if ready():
-                for process in psutil.Process().children(recursive=True):
-                    if mark in " ".join(process.cmdline()) and process.cpu_times().user > 1:
-                        os.kill(process.pid, signal.SIGKILL)
-                        return
-            time.sleep(0.1)
+    def __init__(self, mark: str, ready: Callable[[], bool]) -> None:
+        super().__init__(daemon=True)
+        self.mark, self.ready = mark, ready
+        self.killed = False
+        self.start()
 
-    thread = threading.Thread(target=kill)
-    thread.start()
-    return thread
+    def run(self) -> None:
+        for _ in range(6000):
+            for process in psutil.Process().children(recursive=True) if self.ready() else []:
+                with suppress(psutil.Error):  # it has ended meanwhile
+                    if self.mark in " ".join(process.cmdline()) and process.cpu_times().user > 1:
+                        process.kill()
+                        self.killed = True
+                        return
+            time.sleep(0.02)
 
 
 def test_processes_give_the_same_numbers_though_one_is_killed(alone: Results, tmp_path: Path) -> None:
-    thread = killed_once("spawn_main", lambda: any(tmp_path.glob("runs/*/recipe.yaml")))
+    killer = Killer("spawn_main", lambda: any(tmp_path.glob("runs/*/recipe.yaml")))
     results = compare(RECIPE, ARMS, 2, out=tmp_path, jobs=2, console=QUIET)
-    thread.join()
+    assert killer.killed
     assert numbers(results) == numbers(alone)
 
 
 @pytest.mark.long
 def test_a_ray_cluster_gives_the_same_numbers_though_a_worker_is_killed(alone: Results, tmp_path: Path) -> None:
     pytest.importorskip("ray", reason="needs the extra ray")
-    thread = killed_once("ray::", lambda: any(tmp_path.glob("runs/*/recipe.yaml")))
+    killer = Killer("ray::", lambda: any(tmp_path.glob("runs/*/recipe.yaml")))
     results = compare(RECIPE, ARMS, 2, out=tmp_path, jobs=2, engine="ray", console=QUIET)
-    thread.join()
+    assert killer.killed
     assert numbers(results) == numbers(alone)
 
 

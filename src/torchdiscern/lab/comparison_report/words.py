@@ -96,7 +96,10 @@ def limits(results: Mapping[str, Any]) -> list[str]:
         few = {0: "No seed", 1: "One seed"}.get(seeds, f"{seeds} seeds")
         found.append(f"{few}: below {ENOUGH} there is no verdict, whatever the numbers.")
     found += [_corrected(said), _tuned(said)]
-    found.append("The test images were read once for each run, at its end; they chose nothing.")
+    found.append(
+        "The test images of a run were read once, at its end, and chose nothing in it. Where the seed draws the "
+        "split, an image that one seed tests may have been tuned on by the tuning seed, alike for all arms."
+    )
     if failed := results.get("failed"):
         found.append(
             f"{len(failed)} run{'s' * (len(failed) != 1)} failed. A contrast takes only the seeds that both of "

@@ -18,7 +18,7 @@ from torchdiscern.lab.recipe import Recipe
 from torchdiscern.lab.seeds import generator
 from torchdiscern.lab.training.fit import fit
 from torchdiscern.lab.training.measure import Reader
-from torchdiscern.lab.training.prepared import MACHINE, prepare
+from torchdiscern.lab.training.prepared import MACHINE, load, prepare
 from torchdiscern.lab.training.showing import reading
 
 FOLDS = 4
@@ -87,22 +87,22 @@ def believed(recipe: Recipe, images: Images, console: Console) -> Tensor:
     """The training rows without the share `clean` whose labels cross-validated networks believe least.
 
     The networks are those of the same recipe under cross-entropy alone; what they say is kept on disk, so that
-    all arms of a comparison are cleaned by the same judgement.
+    arms that share all other settings are cleaned by the same judgement.
 
     Source: cross-validated label quality as in cleanlab (Northcutt, Jiang and Chuang, 2021).
     """
     from cleanlab.rank import get_label_quality_scores
 
     judge = recipe.with_settings(**JUDGE)
+    given = load(judge, console, images)[1].target
     path = cache_folder() / "judged" / f"{_key(judge, images)}.safetensors"
     try:
         kept = load_file(path)
-        rows, given, said = kept["rows"], kept["given"], kept["said"]
+        rows, said = kept["rows"], kept["said"]
     except (OSError, SafetensorError, KeyError):
         rows, said = cross_validated(judge, images, console)
-        given = prepare(judge, Console(quiet=True), images).labels.target[rows]
-        _keep(path, {"rows": rows, "given": given, "said": said}, console)
-    scores = torch.from_numpy(get_label_quality_scores(given.numpy(), said.double().numpy()))
+        _keep(path, {"rows": rows, "said": said}, console)
+    scores = torch.from_numpy(get_label_quality_scores(given[rows].numpy(), said.double().numpy()))
     out = round(recipe.clean * len(rows))
     return rows[scores.argsort(stable=True)[out:].sort().values]
 

@@ -1,4 +1,6 @@
-"""Training in memory: no folder, no checkpoint, nothing printed."""
+"""Lightning's trainer as all runs take it, and training in memory: no folder, no checkpoint, nothing printed."""
+
+from typing import Any
 
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
@@ -21,6 +23,30 @@ class _Watch(Callback):
             self.validation.append(pl_module.validation)
 
 
+def learner_of(prepared: Prepared) -> Learner:
+    """The training step of what was prepared."""
+    return Learner(prepared, criterion_of(prepared), cluster_frozen(prepared))
+
+
+def trainer_of(prepared: Prepared, precision: str, callbacks: list[Callback], **settings: Any) -> Trainer:
+    """Lightning's trainer: what every run sets alike, with what one sets for itself."""
+    recipe, labels = prepared.recipe, prepared.labels
+    renew = [RenewClusters()] if labels.clusters and not prepared.cached and recipe.arm != "ce" else []
+    return Trainer(
+        max_epochs=recipe.epochs,
+        accelerator=recipe.accelerator,
+        precision=precision,  # type: ignore[arg-type]
+        callbacks=[*renew, *callbacks],
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        log_every_n_steps=10**9,
+        limit_val_batches=None if len(labels.val) else 0,
+        **settings,
+    )
+
+
 def fit(prepared: Prepared) -> list[dict[str, float]]:
     """Trains what was prepared, on one device, as `train` would.
 
@@ -30,27 +56,19 @@ def fit(prepared: Prepared) -> list[dict[str, float]]:
     """
     recipe, labels = prepared.recipe, prepared.labels
     watch = _Watch()
-    renew = [RenewClusters()] if labels.clusters and not prepared.cached and recipe.arm != "ce" else []
     batches = TrainBatches(prepared.inputs, labels.train, recipe.batch_size, recipe.seed)
     with environment.threads(recipe.threads), quiet_lightning():
-        trainer = Trainer(
-            max_epochs=recipe.epochs,
-            accelerator=recipe.accelerator,
+        trainer = trainer_of(
+            prepared,
+            precision_of(prepared)[0],
             devices=1,
-            precision=precision_of(prepared)[0],  # type: ignore[arg-type]
             logger=False,
-            callbacks=[*renew, watch],
+            callbacks=[watch],
             enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-            use_distributed_sampler=False,
-            limit_val_batches=None if len(labels.val) else 0,
         )
         batches.epoch = lambda: trainer.current_epoch + 1
-        learner = Learner(prepared, criterion_of(prepared), cluster_frozen(prepared))
         try:
-            trainer.fit(learner, batches, EvalBatches(prepared.inputs, labels.val))
+            trainer.fit(learner_of(prepared), batches, EvalBatches(prepared.inputs, labels.val))
         except SystemExit:
             if trainer.interrupted:  # Lightning makes an exit of Ctrl-C
                 raise KeyboardInterrupt from None

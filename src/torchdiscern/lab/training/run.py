@@ -25,16 +25,13 @@ from torchdiscern.lab.recipe import Recipe
 from torchdiscern.lab.training import finish
 from torchdiscern.lab.training.batches import EvalBatches, TrainBatches
 from torchdiscern.lab.training.checkpoints import KeepBestAndLast, PlainCheckpointIO, load_checkpoint
-from torchdiscern.lab.training.clustering import RenewClusters
 from torchdiscern.lab.training.csv_log import CsvLog
+from torchdiscern.lab.training.fit import learner_of, trainer_of
 from torchdiscern.lab.training.folder import Run, clear_leftovers, free_text, held, start_folder, strange_file
-from torchdiscern.lab.training.learner import Learner
 from torchdiscern.lab.training.prepared import (
     MACHINE,
     WEIGHTS_AT_HAND,
     Prepared,
-    cluster_frozen,
-    criterion_of,
     precision_of,
     prepare,
 )
@@ -180,33 +177,24 @@ def _train(
     kept = load_checkpoint(last) if resume and last.exists() else None
     step = kept["global_step"] if kept else 0
     log = CsvLog(run.folder / "metrics.csv", up_to=step)
-    learner = Learner(prepared, criterion_of(prepared), cluster_frozen(prepared))
     keep = KeepBestAndLast(run.checkpoints, log)
-    renew = [RenewClusters()] if prepared.labels.clusters and not prepared.cached and recipe.arm != "ce" else []
     with _named("accelerator"):
-        trainer = Trainer(
-            max_epochs=recipe.epochs,
-            accelerator=recipe.accelerator,
+        trainer = trainer_of(
+            prepared,
+            precision,
             devices=recipe.devices,
             num_nodes=recipe.nodes,
-            precision=precision,  # type: ignore[arg-type]
             logger=[log, *_loggers(recipe, run, step), *loggers],
-            callbacks=[*renew, ShowProgress(console), keep],
+            callbacks=[ShowProgress(console), keep],
             plugins=[PlainCheckpointIO()],
             enable_checkpointing=True,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-            use_distributed_sampler=False,
-            log_every_n_steps=10**9,
-            limit_val_batches=None if len(prepared.labels.val) else 0,
             default_root_dir=run.folder,
         )
     batches, held_out = _batches(prepared, trainer)
     if first and not made:  # here, where all that can be wrong with a setting has been said
         start_folder(run, recipe, finish.made_with(prepared, precision, why))
     try:
-        trainer.fit(learner, batches, held_out, ckpt_path=last if kept else None)
+        trainer.fit(learner_of(prepared), batches, held_out, ckpt_path=last if kept else None)
     except BaseException as error:
         launcher: Any = trainer.strategy.launcher
         if hasattr(launcher, "kill"):  # those that it started would wait for this one
