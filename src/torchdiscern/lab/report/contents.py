@@ -64,8 +64,8 @@ class Layer:
         firing: `[D]`, share of the images on which the feature is above 0 (in magnitude).
         dead: `[D]`, zero on every image.
         broken: `[D]`, NaN or infinite on some image; such an image's activation was left out.
-        removal: `[D]`, by how much accuracy changes when the feature is set to zero, in [-1, 1], below 0 where the
-            feature helps; None where the classifier does not read this layer.
+        removal: `[D]`, by how much accuracy changes when the feature is set to zero, in [-1, 1], below 0
+            where the feature helps; None where the classifier does not read this layer.
         coverage: `t`, `[C]`, share of the live features' distributions that falls on each class.
         prior: `q`, `[C]`, share of the images.
         divergence: KL(t‖q), in nats.
@@ -118,7 +118,8 @@ class Decisions:
         biases: `[N, 2]`, the classifier's own part of the two.
         spoke: `[N, 6]`, features with the largest part of the predicted class's logit, best first; -1 for none.
         parts: `[N, 6]`, these parts.
-        against: `[N, 6]`, features with the largest part of predicted less label; -1 where the label is predicted.
+        against: `[N, 6]`, features with the largest part of predicted less label; -1 where the label is
+            predicted.
         against_parts: `[N, 6]`, these parts.
         confusion: `[C, C]`, images by label (row) and prediction (column).
         accuracy: over all images, in [0, 1].
