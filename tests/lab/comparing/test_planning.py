@@ -53,6 +53,16 @@ def test_one_seed_is_said_to_give_no_verdict(tmp_path: Path) -> None:
     assert "1 seed cannot give a verdict" in text
 
 
+def test_attacks_are_part_of_the_hours_of_runs_and_not_of_trials(tmp_path: Path) -> None:
+    seconds = []
+    for robust, tune in ((False, 0), (True, 0), (True, 3)):
+        design = Design(RECIPE, chosen_arms(["ce"]), (0, 1), tune=tune, robust=robust)
+        seconds.append(say_plan(design, Folder(tmp_path), Console(quiet=True), 1, 1.0)["seconds"])
+    attacks, trials = seconds[1] - seconds[0], seconds[2] - seconds[1]
+    assert attacks > seconds[0]  # 360 images of digits, 1,020 steps each
+    assert trials < attacks
+
+
 def test_a_plan_alone_trains_and_writes_nothing(tmp_path: Path) -> None:
     compare(RECIPE, ["ce", "gini"], 2, out=tmp_path / "out", plan_only=True, console=Console(quiet=True))
     assert not (tmp_path / "out").exists()

@@ -13,6 +13,7 @@ from torchdiscern.lab.comparing.folder import Folder
 from torchdiscern.lab.comparing.task import images_of
 from torchdiscern.lab.comparing.tuning import Tuning
 from torchdiscern.lab.evidence import seeds_needed, smallest_difference
+from torchdiscern.lab.measures.robust import ATTACKED, STEPS_AT_MOST
 from torchdiscern.lab.training.cleaning import FOLDS
 from torchdiscern.lab.training.durations import duration
 from torchdiscern.lab.training.plan import plan
@@ -43,7 +44,7 @@ def say_plan(design: Design, folder: Folder, console: Console, jobs: int, differ
     runs = sum(map(len, missing.values()))
     with console.status("Timing a few steps of each arm"):
         seconds = {arm: _seconds(design, arm, records) for arm, seeds in missing.items() if seeds}
-    total = sum(seconds.get(arm, 0.0) * (len(missing[arm]) + trials[arm]) for arm in design.arms)
+    total = sum(len(missing[arm]) * run + trials[arm] * trial for arm, (run, trial) in seconds.items())
     spread, known = _spread(design, records)
     count = len(design.seeds)
     found = {
@@ -83,7 +84,9 @@ def _lines(
             )
         )
     if found["runs"]:
-        lines.append(("time", f"about {duration(found['seconds'])} with {jobs} at once, by a few timed steps"))
+        attacks = ", attacks counted as if no image fell early" if design.robust else ""
+        time = f"about {duration(found['seconds'])} with {jobs} at once, by a few timed steps{attacks}"
+        lines.append(("time", time))
     says = "the deviation of the differences so far" if known else "an assumed deviation of the differences"
     if found["smallest"] is not None:
         lines.append(
@@ -104,15 +107,22 @@ def _lines(
     return lines
 
 
-def _seconds(design: Design, arm: str, records: dict[str, dict[str, Any]]) -> float:
+def _seconds(design: Design, arm: str, records: dict[str, dict[str, Any]]) -> tuple[float, float]:
+    """Seconds that a run of the arm takes, and a trial of it."""
     known = [record["seconds"] for record in records.values() if record["arm"] == arm]
     if known:
-        return float(statistics.median(known))
+        median = float(statistics.median(known))
+        return median, median
     recipe = design.recipe_of(arm, design.seeds[0])
     images = images_of(recipe.data, recipe.image_size)
-    seconds: float = plan(recipe.with_settings(clean=0.0), Console(quiet=True), images)["seconds"]
+    found = plan(recipe.with_settings(clean=0.0), Console(quiet=True), images)
     judges = FOLDS * (bool(recipe.clean) + bool(design.cross_validated and recipe.label_noise))
-    return START + seconds * (1 + judges)
+    trial = START + found["seconds"] * (1 + judges)
+    if not design.robust:
+        return trial, trial
+    # a step of an attack goes forward and back as a training step does
+    steps = min(ATTACKED, found["images"]["test"]) * STEPS_AT_MOST
+    return trial + steps / found["images_per_second"], trial
 
 
 def _spread(design: Design, records: dict[str, dict[str, Any]]) -> tuple[float, bool]:

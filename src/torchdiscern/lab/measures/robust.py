@@ -20,6 +20,9 @@ OF_PIXELS: Mapping[Norm, Mapping[str, float]] = {
     "l2": {"0.125": 0.125, "0.25": 0.25, "0.5": 0.5},
     "linf": {"1/255": 1 / 255, "2/255": 2 / 255, "4/255": 4 / 255},
 }
+ATTACKED = 500  # test images, by default
+# of each image over all radii, where no attack turns it
+STEPS_AT_MOST = (QUICK + 2 * RESTARTS * STEPS) * sum(map(len, OF_PIXELS.values()))
 
 
 def survivors(
@@ -106,7 +109,7 @@ def robust_of(
 def robust_accuracy(
     reader: Reader,
     *,
-    images: int = 500,
+    images: int = ATTACKED,
     radii: Mapping[Norm, Mapping[str, float]] | None = None,
     steps: int = STEPS,
     restarts: int = RESTARTS,
