@@ -67,12 +67,35 @@ def mean_margin(features: Tensor, given: Tensor, num_classes: int) -> Tensor:
     features = features.double()
     counts = given.bincount(minlength=num_classes)
     sums = features.new_zeros(num_classes, features.shape[1]).index_add(0, given, features)
+    return margins(features, given, sums, counts)[0]
+
+
+def margins(features: Tensor, given: Tensor, sums: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
+    """`mean_margin` of some of the images, from the sums over all of them, and the class that is nearest.
+
+    Args:
+        features: `[n, D]`.
+        given: `[n]`, their labels.
+        sums: of the features of each class, over all images, `[C, D]`.
+        counts: images of each class, `[C]`.
+
+    Returns:
+        The margin, `[n]`, infinite where no other class has images; and the nearest other class, `[n]`.
+
+    Source: extension.
+
+    Example:
+        >>> features = torch.tensor([[3.0, 4.0], [1.0, 0.0]])
+        >>> sums, counts = torch.tensor([[3.0, 9.0], [1.0, 0.0]]), torch.tensor([2, 1])
+        >>> margins(features[:1], torch.tensor([0]), sums, counts)
+        (tensor([0.2000]), tensor([1]))
+    """
     unit = normalize(features, dim=1)
     others = unit @ normalize(sums, dim=1).T  # a sum points where its mean does
     own = (unit * normalize(sums[given] - features, dim=1)).sum(1)
     others = others.scatter(1, given.unsqueeze(1), -torch.inf).masked_fill(counts == 0, -torch.inf)
-    margin = own - others.amax(1)
-    return torch.where(counts[given] > 1, margin, 0.0)
+    best, nearest = others.max(1)
+    return torch.where(counts[given] > 1, own - best, 0.0), nearest
 
 
 def evidence_margin(activation: Tensor, given: Tensor, num_classes: int) -> Tensor:

@@ -58,7 +58,7 @@ class Layer:
         mean: `[D]`, mean activation over the images.
         owner: `[D]`, the class with the largest share; -1 for a dead feature.
         share: `[D]`, the owner's share; 0 for a dead feature.
-        impurity: `[D]`, Gini, in [0, 1 - 1/C].
+        impurity: `[D]`, Gini, in [0, 1 - 1/C]; 1 for a dead feature.
         impurity_renyi: `[D]`, in [0, 1].
         effective: `[D]`, effective number of classes, `1 / sum of P**2`, in [1, C]; 0 for a dead feature.
         firing: `[D]`, share of the images on which the feature is above 0 (in magnitude).
@@ -66,9 +66,9 @@ class Layer:
         broken: `[D]`, NaN or infinite on some image; such an image's activation was left out.
         removal: `[D]`, by how much accuracy changes when the feature is set to zero, in [-1, 1], below 0
             where the feature helps; None where the classifier does not read this layer.
-        coverage: `t`, `[C]`, share of the live features' distributions that falls on each class.
-        prior: `q`, `[C]`, share of the images.
-        divergence: KL(t‖q), in nats.
+        coverage: `q`, `[C]`, share of the live features' distributions that falls on each class.
+        prior: `t`, `[C]`, share of the images.
+        divergence: KL(t‖q), of coverage from prior, in nats.
         top, middling, random: images that make the feature fire most; around the median of those on which it
             fires; and any.
         histograms: of the activations.

@@ -1,5 +1,6 @@
 """A finished run measured again, on its own test images or on a folder's."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ from rich.console import Console
 from torch import Tensor
 
 from torchdiscern.lab import environment
-from torchdiscern.lab.data import load_images
+from torchdiscern.lab.data import Images, load_images
 from torchdiscern.lab.training.batches import Inputs
 from torchdiscern.lab.training.folder import Run
 from torchdiscern.lab.training.measure import Reader, class_means, measured
@@ -33,6 +34,29 @@ def evaluate(run: Run, data: Path | None = None, console: Console | None = None)
         ValueError: no finished run, no test images, or classes that the run does not know.
     """
     console = console or Console(quiet=True)
+    own = prepared_again(run, console)
+    device = environment.device_of(environment.accelerator_of(own.recipe.accelerator))
+    with environment.threads(own.recipe.threads):
+        reader = Reader(own, device)
+        means = class_means(reader)
+        if data is None:
+            if not len(own.labels.test):
+                raise ValueError(
+                    f"run: {str(run.folder)!r} held no image out for testing, expected some; name a folder with "
+                    "--data."
+                )
+            return measured(reader, own.labels.test, own.labels.true, means)
+        images, inputs, target = images_for(run, str(data), console)
+        reader.prepared = replace(own, images=images, inputs=inputs)
+        return measured(reader, torch.arange(len(target)), target, means)
+
+
+def prepared_again(run: Run, console: Console) -> Prepared:
+    """A finished run's own images and labels, and its network with the trained weights.
+
+    Raises:
+        ValueError: no finished run, or other images than it was trained on.
+    """
     run.result  # noqa: B018, says what is missing
     made, recipe = run.made_with, run.recipe
     images, labels = load(recipe, console)
@@ -44,62 +68,57 @@ def evaluate(run: Run, data: Path | None = None, console: Console | None = None)
     network = trained_network(run)
     network.module.to(memory_format=memory_format_of(network.module))
     layers, mean, std = tuple(made["layers"]), tuple(made["mean"]), tuple(made["std"])
-    own = Prepared(recipe, images, labels, network, network.module, images.pixels, False, [], layers, mean, std)
-    device = environment.device_of(environment.accelerator_of(recipe.accelerator))
-    with environment.threads(recipe.threads):
-        reader = Reader(own, device)
-        means = class_means(reader)
-        if data is None:
-            if not len(labels.test):
-                raise ValueError(
-                    f"run: {str(run.folder)!r} held no image out for testing, expected some; name a folder with "
-                    "--data."
-                )
-            return measured(reader, labels.test, labels.true, means)
-        other, target = _others(data, own, console)
-        reader.prepared = other
-        return measured(reader, torch.arange(len(target)), target, means)
+    return Prepared(recipe, images, labels, network, network.module, images.pixels, False, [], layers, mean, std)
 
 
-class _Grey:
-    """Colour images as a network for one channel takes them; a folder's are read as colour."""
+def images_for(run: Run, data: str, console: Console) -> tuple[Images, Inputs, Tensor]:
+    """Other images for a run, with its classes.
 
-    def __init__(self, pixels: Inputs) -> None:
+    Args:
+        run: a finished one.
+        data: as for `load_images`, with some of the run's classes.
+        console: where to show how far it is.
+
+    Returns:
+        The images; what the run's network reads of them; and the run's class of each, `[N]`.
+
+    Raises:
+        ValueError, OSError: no such data, or classes that the run does not know.
+    """
+    made = run.made_with
+    with reading(console) as progress:
+        images = load_images(data, made["image_size"], progress=progress)
+    known = {name: index for index, name in enumerate(made["classes"])}
+    strange = [name for name in images.classes if name not in known]
+    if strange:
+        raise ValueError(
+            f"data: {data!r} has the class {strange[0]!r} that the run does not know ({len(strange)} such), "
+            f"expected some of its {len(known)} classes; rename or remove its folder."
+        )
+    target = torch.tensor([known[name] for name in images.classes])[images.labels]
+    return images, with_channels(images.pixels, made["channels"]), target
+
+
+def with_channels(pixels: Inputs, channels: int) -> Inputs:
+    """Images as a network for so many channels takes them: colours as grey, or grey three times."""
+    return pixels if pixels.shape[1] == channels else _Channels(pixels, channels)
+
+
+class _Channels:
+    """Images with 1 channel in place of 3, or 3 in place of 1."""
+
+    def __init__(self, pixels: Inputs, channels: int) -> None:
         self.pixels = pixels
+        self.channels = channels
 
     @property
     def shape(self) -> torch.Size:
         images, _, *sides = self.pixels.shape
-        return torch.Size((images, 1, *sides))
+        return torch.Size((images, self.channels, *sides))
 
     def __getitem__(self, rows: Tensor) -> Tensor:
+        found = self.pixels[rows]
+        if found.shape[1] == 1:
+            return found.repeat(1, self.channels, 1, 1)
         shares = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)  # ITU-R BT.601, as image libraries have it
-        return (self.pixels[rows] * shares).sum(1, keepdim=True).round().to(torch.uint8)
-
-
-def _others(data: Path, own: Prepared, console: Console) -> tuple[Prepared, torch.Tensor]:
-    with reading(console) as progress:
-        images = load_images(str(data), own.images.pixels.shape[-1], progress=progress)
-    known = {name: index for index, name in enumerate(own.labels.classes)}
-    strange = [name for name in images.classes if name not in known]
-    if strange:
-        raise ValueError(
-            f"data: {str(data)!r} has the class {strange[0]!r} that the run does not know ({len(strange)} such), "
-            f"expected some of its {len(known)} classes; rename or remove its folder."
-        )
-    target = torch.tensor([known[name] for name in images.classes])[images.labels]
-    grey = own.images.pixels.shape[1] == 1 and images.pixels.shape[1] == 3
-    prepared = Prepared(
-        own.recipe,
-        images,
-        own.labels,
-        own.network,
-        own.module,
-        _Grey(images.pixels) if grey else images.pixels,
-        False,
-        [],
-        own.layers,
-        own.mean,
-        own.std,
-    )
-    return prepared, target
+        return (found * shares).sum(1, keepdim=True).round().to(torch.uint8)
