@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 import torchdiscern
-from torchdiscern.cli import comparing, training
+from torchdiscern.cli import comparing, inspecting, training
 
 app = typer.Typer(
     help="A loss beside cross-entropy that makes every feature tell classes apart.",
@@ -44,6 +44,8 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     comparing.arms,
     training.evaluate,
     training.export,
+    inspecting.inspect,
+    inspecting.labels,
 )
 for command in COMMANDS:
     app.command()(command)

@@ -1,0 +1,98 @@
+"""Commands that look at what a network has learned."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from torchdiscern.cli.options import Debug
+
+Model = Annotated[
+    str,
+    typer.Argument(
+        help="The folder of a finished run, timm/NAME, torchvision/NAME, efficientnet-lite0, "
+        "or package.module:function."
+    ),
+]
+Shown = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        help="A folder with one folder of images a class, or a data set by name.  [default: a run's own]",
+    ),
+]
+Weights = Annotated[
+    Path | None, typer.Option(help="The network's weights, .safetensors, .pt or .pth; a run has its own.")
+]
+Layers = Annotated[
+    list[str] | None,
+    typer.Option("--layer", metavar="NAME", help="A layer to inspect.  [default: what the classifier reads]"),
+]
+Size = Annotated[
+    int | None, typer.Option(help="Pixels a side of the images.  [default: what the network is made for]")
+]
+Split = Annotated[
+    str, typer.Option(help="Which images: test, val, train, all, or auto: test where there are some, else all.")
+]
+
+
+def inspect(
+    model: Model,
+    data: Shown = None,
+    layer: Layers = None,
+    weights: Weights = None,
+    size: Size = None,
+    split: Split = "auto",
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The page.  [default: features.html, in the run's folder where MODEL is a run]"),
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Show which classes each feature of a network fires for, on which images, in one page that loads nothing."""
+    from rich.console import Console
+
+    from torchdiscern.lab.inspecting import inspect
+    from torchdiscern.lab.report.page import write_page
+
+    console = Console()
+    page = out or (Path(model) if Path(model).is_dir() else Path()) / "features.html"
+    found = inspect(model, data, weights=weights, layers=layer or (), size=size, split=split, console=console)
+    with console.status("Writing the page"):
+        written = write_page(found, page)
+    for note in found.notes:
+        console.print(note, markup=False, highlight=False)
+    if written != page:
+        console.print("The images would not fit into one file of 50 MB, so they lie beside the page.")
+    console.print(f"Page: {written}", markup=False, soft_wrap=True)
+
+
+def labels(
+    model: Model,
+    data: Shown = None,
+    weights: Weights = None,
+    size: Size = None,
+    split: Split = "all",
+    out: Annotated[Path, typer.Option(help="A CSV file for the suspicious labels.")] = Path("labels.csv"),
+    cleaned: Annotated[
+        Path | None, typer.Option(help="A text file for the names of all other images, one a line.")
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """List the images whose label is doubtful, worst first, and the class that each stands nearer to."""
+    from rich.console import Console
+
+    from torchdiscern.lab.files import make_folder, write_atomically
+    from torchdiscern.lab.inspecting import inspect
+    from torchdiscern.lab.inspecting.label_list import as_csv, other_files, table
+
+    console = Console()
+    for path in (out, *([cleaned] if cleaned else [])):
+        make_folder(path.parent, "out" if path is out else "cleaned")
+    found = inspect(model, data, weights=weights, size=size, split=split, console=console)
+    console.print(table(found))
+    write_atomically(out, as_csv(found))
+    console.print(f"All of them: {out}", markup=False, soft_wrap=True)
+    if cleaned:
+        write_atomically(cleaned, "".join(f"{name}\n" for name in other_files(found)))
+        console.print(f"All other images: {cleaned}", markup=False, soft_wrap=True)

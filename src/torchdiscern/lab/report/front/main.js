@@ -1,0 +1,136 @@
+// Addresses and views: what stands after the # says what is shown, so links, back and forward work.
+
+const shown = { layer: layers[lastLayer], address: null, redraw: null };
+const places = new Map();
+
+/** Addresses of views. */
+const to = {
+  feature: (layer, feature) => `#/feature/${layer.index}/${feature}`,
+  features: (layer = shown.layer) => `#/features${inLayer(layer)}`,
+  overview: () => `#/${inLayer(shown.layer)}`,
+  classes: () => `#/classes${inLayer(shown.layer)}`,
+  class: (label) => `#/class/${label}${inLayer(shown.layer)}`,
+  images: () => "#/images",
+  image: (place) => `#/image/${place}`,
+  labels: () => "#/labels",
+};
+
+function inLayer(layer) {
+  return layer.index === lastLayer ? "" : `?layer=${layer.index}`;
+}
+
+/** Of an address's parameters those that outlive a change of filters. */
+const kept = (asked) => (asked.has("layer") ? [["layer", asked.get("layer")]] : []);
+
+/** Puts what is shown into the address without showing it anew. */
+function goQuietly(address, step) {
+  history[step ? "pushState" : "replaceState"](null, "", address);
+  shown.address = location.hash;
+}
+
+/** A large part that is built when the page has all its numbers. */
+function later(build) {
+  const room = h("div", {}, h("p", { class: "none" }, "Reading…"));
+  complete.then(() => room.replaceChildren(build()));
+  return room;
+}
+
+const VIEWS = [
+  ["overview", "Overview"],
+  ["features", "Features"],
+  ["classes", "Classes"],
+  ["images", "Images"],
+  ["labels", "Suspicious labels"],
+];
+const HOME = { feature: "features", class: "classes", image: "images" };
+
+/** An index out of the address, if there is such a thing. */
+function index(text, many) {
+  return /^\d+$/.test(text ?? "") && Number(text) < many ? Number(text) : null;
+}
+
+/** What an address asks for: `{view, layer, title, build}`. */
+function read(address) {
+  const [path, search = ""] = address.replace(/^#?\/?/, "").split("?");
+  const [view = "", first, second] = path.split("/");
+  const asked = new URLSearchParams(search);
+  const layer = layers[index(view === "feature" ? first : asked.get("layer"), layers.length) ?? lastLayer];
+  const none = (words, href, text) => ({ view: HOME[view] ?? view, layer, title: words, build: () => [h("h1", { tabindex: -1 }, words), h("p", {}, link(href, text))] });
+  if (view === "") return { view: "overview", layer, title: "Overview", build: () => overview(layer), early: true };
+  if (view === "features") return { view, layer, title: "Features", build: () => featuresView(layer, asked) };
+  if (view === "classes") return { view, layer, title: "Classes", build: () => classesView(layer, asked) };
+  if (view === "images") return { view, layer, title: "Images", build: () => imagesView(asked) };
+  if (view === "labels") return { view, layer, title: "Suspicious labels", build: labelsView };
+  if (view === "feature") {
+    const feature = index(second, layer.features);
+    if (feature === null || index(first, layers.length) === null) return none("There is no such feature", to.features(layer), "All features");
+    return { view: "features", layer, title: `Feature ${feature} of ${layer.name}`, build: () => featureView(layer, feature) };
+  }
+  if (view === "class") {
+    const label = index(first, classes.length);
+    if (label === null) return none("There is no such class", to.classes(), "All classes");
+    return { view: "classes", layer, title: `Class ${classes[label]}`, build: () => classView(layer, label) };
+  }
+  if (view === "image") {
+    const place = index(first, files.length);
+    if (place === null) return none("There is no such image", to.images(), "All images");
+    return { view: "images", layer, title: files[place], build: () => imageView(place) };
+  }
+  return none("There is no such view", "#/", "Overview");
+}
+
+async function show() {
+  const address = location.hash;
+  if (address && !address.startsWith("#/")) return;
+  if (address === shown.address) return;
+  const before = shown.address;
+  if (before !== null) places.set(before, [scrollY, document.querySelector(".grid")?.scrollTop ?? 0]);
+  shown.address = address;
+  const found = read(address);
+  shown.layer = found.layer;
+  if (!found.early || found.layer.index !== lastLayer) await complete;
+  if (shown.address !== address) return;
+  shown.redraw = null;
+  drawFrame(found);
+  const main = document.getElementById("main");
+  main.replaceChildren(...found.build().flat(Infinity).filter(Boolean));
+  document.title = `${found.title} – ${facts.title}`;
+  const [down, inGrid] = places.get(address) ?? [0, 0];
+  const grid = main.querySelector(".grid");
+  if (grid && inGrid) grid.scrollTop = inGrid;
+  if (before !== null) main.querySelector("h1").focus({ preventScroll: true });
+  scrollTo(0, down);
+  document.documentElement.dataset.view = found.view;
+}
+
+/** The navigation and the choice of a layer, for what is shown. */
+function drawFrame({ view, layer }) {
+  const items = VIEWS.map(([name, text]) => h("li", {}, h("a", { href: to[name](), "aria-current": name === view ? "page" : null }, text)));
+  document.getElementById("views").replaceChildren(...items);
+  document.getElementById("layer-choice").hidden = layers.length < 2 || view === "images" || view === "labels";
+  document.getElementById("layer").value = String(layer.index);
+}
+
+function start() {
+  const select = document.getElementById("layer");
+  select.append(...layers.map(({ name, index: value }) => h("option", { value }, name)));
+  select.addEventListener("change", () => {
+    const [path, search = ""] = location.hash.split("?");
+    const asked = new URLSearchParams(search);
+    asked.set("layer", select.value);
+    location.hash = path.startsWith("#/feature/") ? `#/features?layer=${select.value}` : `${path || "#/"}?${asked}`;
+  });
+  document.querySelector(".skip").addEventListener("click", (event) => {
+    event.preventDefault();
+    document.getElementById("main").focus();
+  });
+  for (const media of ["(prefers-color-scheme: dark)", "print"]) matchMedia(media).addEventListener("change", () => shown.redraw?.());
+  addEventListener("beforeprint", () => document.querySelectorAll(".grid").forEach((one) => grids.get(one).unroll()));
+  addEventListener("afterprint", () => document.querySelectorAll(".grid").forEach((one) => grids.get(one).rollUp()));
+  startSearch();
+  addEventListener("hashchange", show);
+  addEventListener("popstate", show);
+  show();
+}
+
+start();

@@ -1,0 +1,167 @@
+// All images in one table, one image with what decided its class, and the doubtful labels.
+
+const isRight = (place) => array("decisions.predicted")[place] === labels[place];
+
+function imageColumns() {
+  const columns = [columnOf.thumb(), columnOf.file(), columnOf.name("label", "label", (i) => labels[i])];
+  if (decisions) {
+    columns.push(
+      columnOf.name("predicted", "predicted", (i) => array("decisions.predicted")[i]),
+      { key: "right", title: "right", width: 70, value: (i) => (isRight(i) ? "right" : "wrong"), text: (i) => (isRight(i) ? "right" : "wrong") },
+      columnOf.number("probability", "probability", (i) => array("decisions.probability")[i], percent, { hint: "of the predicted class" }),
+      columnOf.number("own", "of the label", (i) => array("decisions.own_probability")[i], percent, { hint: "probability of the label", heading: "probability of the label" }),
+    );
+  }
+  return columns;
+}
+
+function imagesView(asked) {
+  return filtered({
+    title: "Images",
+    path: "#/images",
+    name: "images",
+    columns: imageColumns(),
+    many: files.length,
+    rowHeight: 54,
+    filter: (values) => {
+      const text = (values.get("name") ?? "").toLowerCase();
+      const [label, predicted, right] = ["label", "predicted", "right"].map((name) => values.get(name));
+      return (i) =>
+        (!label || labels[i] === Number(label)) &&
+        (!predicted || array("decisions.predicted")[i] === Number(predicted)) &&
+        (!right || isRight(i) === (right === "yes")) &&
+        (!text || files[i].toLowerCase().includes(text));
+    },
+    fields: (change) => [
+      textField("name", "file name contains", asked, change),
+      choice("label", "label", asked, classOptions(), change),
+      ...(decisions ? [choice("predicted", "predicted", asked, classOptions(), change), choice("right", "prediction", asked, [["", "any"], ["yes", "right"], ["no", "wrong"]], change)] : []),
+    ],
+    asked,
+    sort: null,
+    down: false,
+    open: to.image,
+    one: "image",
+    intro: null,
+  });
+}
+
+function imageView(place) {
+  const layer = layers[lastLayer];
+  const get = (name, i = place) => array(`decisions.${name}`)[i];
+  const [label, predicted] = [labels[place], decisions ? get("predicted") : -1];
+  const right = predicted === label;
+  const doubt = suspicions ? array("suspicions.rows").indexOf(place) : -1;
+  const step = (i, text) => (i < 0 || i >= files.length ? null : link(to.image(i), text));
+  const shown = h("div", { class: "portrait" }, thumbnail(place, { side: Math.max(192, Math.min(256, 2 * facts.images.size)) }));
+  const entries = [
+    ["label", classLink(label), decisions ? `probability ${percent(get("own_probability"))}` : null],
+    decisions && ["predicted", classLink(predicted), `probability ${percent(get("probability"))}`],
+    decisions && ["prediction", right ? "right" : "wrong"],
+    decisions && ["logit", short(get("logits", 2 * place)), right ? null : `of the label ${short(get("logits", 2 * place + 1))}`],
+    doubt >= 0 && ["suspicious label", link(to.labels(), `rank ${whole(doubt + 1)}`), `of ${whole(array("suspicions.rows").length)}`],
+  ];
+  return [
+    h("p", { class: "way" }, link(to.images(), "Images"), step(place - 1, "← previous"), step(place + 1, "next →")),
+    h("h1", { tabindex: -1, class: "file" }, named(files[place])),
+    h("div", { class: "beside" }, shown, figures(entries)),
+    decisions ? h("div", { class: "two" }, spokePanel(layer, place, predicted), right ? null : againstPanel(layer, place, predicted, label)) : h("p", { class: "none" }, "No classifier reads a layer of this report, so there is no decision to explain."),
+    showingPanel(layer, place),
+  ];
+}
+
+/** Parts of a number: those of features, the classifier's own, and what all other features add. */
+function partsTable(title, { name, note, layer, features, values, bias, total, totalName }) {
+  const own = range(features.length).filter((i) => features[i] >= 0);
+  const rows = own.map((i) => i);
+  const sum = own.reduce((all, i) => all + values[i], 0);
+  const lines = [
+    ...Array.from(rows, (i) => ({ feature: features[i], part: values[i] })),
+    { words: "all other features", part: total - bias - sum },
+    { words: "bias of the classifier", part: bias },
+    { words: totalName, part: total, sum: true },
+  ];
+  const peak = Math.max(...lines.map(({ part, sum: whole }) => (whole ? 0 : Math.abs(part)))) || 1;
+  const owner = ({ feature }) => (feature === undefined ? -1 : layer.owner(feature));
+  const columns = [
+    { key: "feature", title: "feature", value: (one) => one.feature ?? one.words, cell: (one) => (one.feature === undefined ? one.words : featureLink(layer, one.feature)) },
+    columnOf.name("owner", "owner", owner),
+    { key: "bar", title: "part", kind: "wide", csv: false, cell: (one) => (one.sum ? "" : signedBar(one.part, peak)) },
+    columnOf.number("part", "part", (one) => one.part, (value) => signed(fixed(value, 3), value)),
+  ];
+  return tablePanel(title, { name, note, columns, rows: lines });
+}
+
+function spokePanel(layer, place, predicted) {
+  return partsTable("What decided its class", {
+    name: `image-${place}-parts`,
+    note: `What each feature adds to the logit of ${classes[predicted].slice(0, 80)}, the class predicted.`,
+    layer,
+    features: sixOf("spoke", place),
+    values: sixOf("parts", place),
+    bias: array("decisions.biases")[2 * place],
+    total: array("decisions.logits")[2 * place],
+    totalName: "logit",
+  });
+}
+
+function againstPanel(layer, place, predicted, label) {
+  const [logits, biases] = [array("decisions.logits"), array("decisions.biases")];
+  return partsTable("What spoke for the wrong class", {
+    name: `image-${place}-against`,
+    note: `What each feature adds for ${classes[predicted].slice(0, 80)}, less what it adds for the label, ${classes[label].slice(0, 80)}.`,
+    layer,
+    features: sixOf("against", place),
+    values: sixOf("against_parts", place),
+    bias: biases[2 * place] - biases[2 * place + 1],
+    total: logits[2 * place] - logits[2 * place + 1],
+    totalName: "logit less that of the label",
+  });
+}
+
+function sixOf(name, place) {
+  const many = shapeOf(`decisions.${name}`)[1];
+  return array(`decisions.${name}`).subarray(place * many, (place + 1) * many);
+}
+
+/** The features that have this image among their top ones. */
+function showingPanel(layer, place) {
+  const many = layer.shape("top.rows")[1];
+  const [rows, activations] = [layer.get("top.rows"), layer.get("top.activations")];
+  const found = range(rows.length).filter((i) => rows[i] === place && !layer.isBroken(Math.floor(i / many)));
+  const feature = (i) => Math.floor(i / many);
+  const columns = [
+    { key: "feature", title: "feature", value: feature, cell: (i) => featureLink(layer, feature(i)) },
+    columnOf.name("owner", "owner", (i) => layer.owner(feature(i))),
+    columnOf.number("rank", "place", (i) => (i % many) + 1, whole),
+    columnOf.number("activation", "activation", (i) => activations[i], short),
+  ];
+  return tablePanel("Features that have it among their top images", { name: `image-${place}-features`, columns, rows: found.slice(0, 30), all: found, none: "None." });
+}
+
+function labelsView() {
+  const head = h("h1", { tabindex: -1 }, "Suspicious labels");
+  if (!suspicions) return [head, h("p", { class: "none" }, "No label can be doubted here: that takes at least two classes with images.")];
+  const [rows, margin, nearer, spoke] = ["rows", "margin", "nearer", "spoke"].map((name) => array(`suspicions.${name}`));
+  const many = shapeOf("suspicions.spoke")[1];
+  const speaking = (i) => spoke.subarray(i * many, (i + 1) * many);
+  const place = (i) => rows[i];
+  const columns = [
+    { key: "rank", title: "rank", kind: "number", width: 70, value: (i) => i, text: (i) => whole(i + 1), csv: (i) => i + 1 },
+    columnOf.thumb(place),
+    columnOf.file(place),
+    columnOf.name("label", "label", (i) => labels[rows[i]]),
+    columnOf.name("nearer", "nearer to", (i) => nearer[i]),
+    columnOf.number("margin", "margin", (i) => margin[i], short, { first: "up", hint: "low where the label is doubtful" }),
+    { key: "features", title: "features that say so", width: 170, grow: 2, cell: (i) => featureLinks(layers[lastLayer], speaking(i)), csv: (i) => Array.from(speaking(i)).filter((j) => j >= 0).join(" ") },
+  ];
+  const grid = new Grid({ label: "Suspicious labels", columns, rowHeight: 54, tall: 11, sort: "rank", open: (i) => to.image(rows[i]) });
+  grid.show(range(rows.length));
+  return [
+    head,
+    h("p", { class: "prose" }, named(suspicions.rule)),
+    suspicions.worth.length ? panel("What this ranking is worth", {}, h("ul", { class: "prose" }, suspicions.worth.map((one) => h("li", {}, named(one))))) : null,
+    h("div", { class: "head" }, h("p", { class: "count" }, plural(rows.length, "image")), h("div", { class: "tools" }, csvButton("suspicious-labels", "suspicious labels", () => csvLines(columns, grid.rows)))),
+    grid.scroller,
+  ];
+}

@@ -1,0 +1,189 @@
+"""A feature report as one HTML file that loads nothing; where that would be too large, as a folder."""
+
+import base64
+import hashlib
+import math
+import tempfile
+from collections.abc import Iterator
+from importlib.resources import files as resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from torchdiscern.lab.files import make_folder, write_atomically
+from torchdiscern.lab.report.contents import Contents, Decisions, Layer
+from torchdiscern.lab.report.packing import Packed, arrays_in, as_json, pack
+from torchdiscern.lab.report.sheets import Sheets, write_sheets
+
+LIMIT = 50 * 2**20
+SCRIPTS = (
+    "dom.js",
+    "data.js",
+    "images.js",
+    "csv.js",
+    "grid.js",
+    "table.js",
+    "charts.js",
+    "strip.js",
+    "views_overview.js",
+    "views_features.js",
+    "views_feature.js",
+    "views_classes.js",
+    "views_images.js",
+    "search.js",
+    "main.js",
+)
+# what the first view draws; it stands before the script, everything else after it
+_FIRST = ("distribution", "owner", "share", "impurity", "dead", "broken", "coverage", "prior")
+_templates = Environment(
+    loader=PackageLoader(__package__, "front"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def write_page(contents: Contents, out: Path, *, limit: int = LIMIT) -> Path:
+    """Writes `out`; where it would pass `limit` bytes, a folder of that name without its ending instead.
+
+    The folder holds `index.html` and `images/`, and replaces one that an earlier report has left. Either is
+    there whole or not at all.
+
+    Args:
+        contents: all that the page shows.
+        out: of the HTML file, such as `report.html`; its folder is made where it is missing.
+        limit: bytes of the one file.
+
+    Returns:
+        The page: `out` itself, or `index.html` in the folder.
+
+    Raises:
+        OSError: with one sentence, where nothing can be written there, or the folder's name is taken.
+    """
+    make_folder(out.parent, "out")
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as beside:
+        folder = Path(beside) / "report"
+        (folder / "images").mkdir(parents=True)
+        sheets = write_sheets(contents.thumbnails, len(contents.files), folder / "images")
+        if sheets.weight() * 4 // 3 < limit:
+            page = _render(contents, sheets, whole=True)
+            if len(page) <= limit:
+                write_atomically(out, page)
+                return out
+        write_atomically(folder / "index.html", _render(contents, sheets, whole=False))
+        for part in (folder, folder / "images", *sheets.files):
+            part.chmod(0o755 if part.is_dir() else 0o644)
+        target = out.with_suffix("") if out.suffix else out.with_name(f"{out.name}-report")
+        _put(folder, target, Path(beside) / "old")
+    return target / "index.html"
+
+
+def _put(folder: Path, target: Path, old: Path) -> None:
+    """Renames `folder` to `target`; an earlier report there goes to `old`, anything else stays."""
+    if target.exists() or target.is_symlink():
+        if not _is_report(target):
+            raise FileExistsError(
+                f"out: {str(target)!r} is there already and is no report's folder, expected a free name or an "
+                "earlier report, as this one is too large for one file; choose another with --out."
+            )
+        target.rename(old)
+    folder.rename(target)
+
+
+def _is_report(target: Path) -> bool:
+    if target.is_symlink() or not target.is_dir():
+        return False
+    inside = {part.name for part in target.iterdir()}
+    sheets = {part.suffix for part in (target / "images").glob("*")}
+    return inside <= {"index.html", "images"} and sheets <= {".webp"}
+
+
+def _render(contents: Contents, sheets: Sheets, *, whole: bool) -> bytes:
+    """The page, with all images in it or (not `whole`) beside it."""
+    front = resources(__package__) / "front"
+    style = (front / "style.css").read_text(encoding="utf-8")
+    script = "\n".join((front / name).read_text(encoding="utf-8") for name in SCRIPTS)
+    arrays = list(_arrays(contents, sheets))
+    first = {f"{len(contents.layers) - 1}.{name}" for name in _FIRST} | {"labels", "there"}
+    pictures = [base64.b64encode(file.read_bytes()).decode() for file in sheets.files] if whole else []
+    text = _templates.get_template("page.html.j2").render(
+        title=contents.title,
+        policy="; ".join(
+            (
+                "default-src 'none'",
+                f"script-src '{_hash(script)}'",
+                f"style-src '{_hash(style)}'",
+                "img-src " + ("data: blob:" if whole else "'self' file: data: blob:"),
+                "base-uri 'none'",
+                "form-action 'none'",
+            )
+        ),
+        style=Markup(style),
+        script=Markup(script),
+        facts=Markup(as_json(_facts(contents, sheets, arrays, whole=whole))),
+        first=[(one.name, Markup(one.text)) for one in arrays if one.name in first],
+        rest=[(one.name, Markup(one.text)) for one in arrays if one.name not in first],
+        pictures=[Markup(one) for one in pictures],
+    )
+    return text.encode("utf-8", "replace")
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _arrays(contents: Contents, sheets: Sheets) -> Iterator[Packed]:
+    yield pack("labels", contents.labels)
+    yield pack("there", sheets.there)
+    for index, layer in enumerate(contents.layers):
+        yield from (pack(f"{index}.{name}", array) for name, array in arrays_in(layer))
+    if contents.decisions is not None:
+        yield from (pack(f"decisions.{name}", array) for name, array in arrays_in(contents.decisions))
+        few = [by_class for _, by_class in contents.decisions.few.values()]
+        yield pack("decisions.few", np.array(few).reshape(len(few), len(contents.classes)))
+    if contents.suspicions is not None:
+        yield from (pack(f"suspicions.{name}", array) for name, array in arrays_in(contents.suspicions))
+
+
+def _facts(contents: Contents, sheets: Sheets, arrays: list[Packed], *, whole: bool) -> dict[str, Any]:
+    """Names and single numbers, and where each array is to be found."""
+    return {
+        "title": contents.title,
+        "facts": list(contents.facts.items()),
+        "notes": contents.notes,
+        "classes": contents.classes,
+        "files": contents.files,
+        "layers": [_layer(layer) for layer in contents.layers],
+        "decisions": _decisions(contents.decisions),
+        "suspicions": (
+            None
+            if contents.suspicions is None
+            else {"rule": contents.suspicions.rule, "worth": contents.suspicions.worth}
+        ),
+        "images": {"size": sheets.size, "across": sheets.across, "whole": whole},
+        "arrays": {one.name: [one.kind, one.shape] for one in arrays},
+    }
+
+
+def _layer(layer: Layer) -> dict[str, Any]:
+    return {
+        "name": layer.name,
+        "features": layer.distribution.shape[1],
+        "divergence": _number(layer.divergence),
+    }
+
+
+def _decisions(decisions: Decisions | None) -> dict[str, Any] | None:
+    if decisions is None:
+        return None
+    few = [[int(k), _number(accuracy)] for k, (accuracy, _) in decisions.few.items()]
+    return {"source": decisions.source, "accuracy": _number(decisions.accuracy), "few": few}
+
+
+def _number(value: float) -> float | None:
+    """JSON knows no NaN."""
+    return float(value) if math.isfinite(value) else None
