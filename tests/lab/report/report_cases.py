@@ -6,7 +6,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from torchdiscern.lab.report.contents import Contents, Decisions, Examples, Histograms, Layer, Suspicions
+from torchdiscern.lab.report.contents import (
+    Changes,
+    Contents,
+    Decisions,
+    Examples,
+    Histograms,
+    Inspected,
+    Layer,
+    Suspicions,
+    Table,
+)
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -20,6 +30,16 @@ HOSTILE = [
     "x" * 300,
     "",
 ]
+NETWORKS = ("cross-entropy", "scale-free", "entropy")
+ACCURACY = Table(
+    "How accurate each network is",
+    ["network", "accuracy, %", "difference, points", "mean impurity"],
+    [
+        ["cross-entropy", "61.2 ± 0.4", "", "0.83"],
+        ["scale-free", "61.9 ± 0.5", "+0.7 (\N{MINUS SIGN}0.1 to 1.5)", "0.54"],
+    ],
+    ["Mean ± standard deviation over 3 seeds.", "scale-free: the interval of the difference holds 0."],
+)
 # of a report with two layers, a class 6 without images, features 3 (dead) and 5 (broken)
 VIEWS = [
     "#/",
@@ -44,6 +64,10 @@ def example(
     features: int = 48,
     *,
     layers: int = 1,
+    networks: int | Sequence[str] = 1,
+    tables: Sequence[Table] = (),
+    changes: bool = False,
+    usual: bool = True,
     seed: int = 0,
     decisions: bool = True,
     suspicions: bool = True,
@@ -59,7 +83,11 @@ def example(
     shown: int = 9,
     title: str = "ResNet-18 on photographs",
 ) -> Contents:
-    """A report of `images` images; classes in `empty` have none of them, images in `gone` have no picture."""
+    """A report of `images` images; classes in `empty` have none of them, images in `gone` have no picture.
+
+    Each network after the first one fires for fewer classes. `changes` are from the first to the second, `usual`
+    whether they come with what two seeds differ by.
+    """
     random = np.random.default_rng(seed)
     names = list(classes) if not isinstance(classes, int) else [f"class {c:03d}" for c in range(classes)]
     filled = np.array([c for c in range(len(names)) if c not in empty])
@@ -73,15 +101,29 @@ def example(
         pixels[:, : size // 2, :, 1] = (rows * 13 % 255).astype(np.uint8)[:, None, None]
         return pixels, ~np.isin(rows, list(gone))
 
-    made = [
-        _layer(
-            name, labels, len(names), features, random, dead, broken, maps, shown, last=name == f"layer{layers}"
-        )
-        for name in (f"layer{index + 1}" for index in range(layers))
-    ]
-    acts, last = made[-1]
-    doubtful = suspicions and len(filled) > 1
-    decided = _decisions(acts, last, labels, len(names), random) if decisions else None
+    titles = [NETWORKS[n] for n in range(networks)] if isinstance(networks, int) else list(networks)
+    inspected = []
+    for index, name in enumerate(titles):
+        made = [
+            _layer(
+                f"layer{number + 1}",
+                labels,
+                len(names),
+                features,
+                random,
+                dead,
+                broken,
+                maps,
+                shown,
+                last=number + 1 == layers,
+                pull=1 + 2 * index,
+            )
+            for number in range(layers)
+        ]
+        acts, last = made[-1]
+        decided = _decisions(acts, last, labels, len(names), random) if decisions else None
+        doubts = _suspicions(acts, last, labels, random) if suspicions and len(filled) > 1 else None
+        inspected.append(Inspected(name, [layer for _, layer in made], decided, doubts))
     return Contents(
         title=title,
         facts={
@@ -96,11 +138,11 @@ def example(
         classes=names,
         files=list(files or (f"test/{names[c]}/{i:06d}.webp" for i, c in enumerate(labels))),
         labels=labels,
-        layers=[layer for _, layer in made],
-        decisions=decided,
-        suspicions=_suspicions(acts, last, labels, random) if doubtful else None,
+        networks=inspected,
         thumbnails=thumbnails or pictures,
         notes=["The images are the test part; training has not seen them."],
+        tables=list(tables),
+        changes=_changes(inspected[0].layers[-1], inspected[1].layers[-1], random, usual) if changes else None,
     )
 
 
@@ -116,11 +158,11 @@ def _layer(
     shown: int,
     *,
     last: bool,
+    pull: float,
 ) -> tuple[NDArray[np.float32], Layer]:
     favourite = random.integers(0, many, features)
-    pull = random.gamma(1.2, 1.5, features)
     likes = random.gamma(0.6, 0.3, (many, features))
-    likes[favourite, np.arange(features)] += pull
+    likes[favourite, np.arange(features)] += pull * random.gamma(1.2, 1.5, features)
     acts = (likes[labels] * random.gamma(2.0, 0.5, (len(labels), features))).astype(np.float32)
     acts[acts < 0.05] = 0
     acts[:, [j for j in dead if j < features]] = 0
@@ -287,4 +329,25 @@ def _suspicions(
         nearer=nearer,
         spoke=spoke,
         worth=["Of 100 labels made wrong on purpose the first 100 images hold 91."],
+    )
+
+
+def _changes(first: Layer, second: Layer, random: np.random.Generator, usual: bool) -> Changes:
+    """Live features, each with one that is nearest among those left."""
+    rows, columns = (np.flatnonzero(~layer.dead & ~layer.broken) for layer in (first, second))
+    apart = 0.5 * np.abs(first.distribution[:, rows, None] - second.distribution[:, None, columns]).sum(0)
+    pairs: list[tuple[float, int, int]] = []
+    free = set(range(len(columns)))
+    for i, row in enumerate(rows):
+        k = min(sorted(free), key=lambda j: apart[i, j])
+        free.remove(k)
+        pairs.append((float(apart[i, k]), int(row), int(columns[k])))
+    pairs.sort()
+    distance = np.array([pair[0] for pair in pairs])
+    return Changes(
+        first=np.array([pair[1] for pair in pairs], dtype=np.int32),
+        second=np.array([pair[2] for pair in pairs], dtype=np.int32),
+        distance=distance,
+        usual=np.sort(0.6 * distance * random.uniform(0.6, 1.1, len(distance))) if usual else None,
+        usual_name="cross-entropy, seeds 0 and 1" if usual else "",
     )

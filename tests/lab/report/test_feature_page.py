@@ -29,7 +29,8 @@ from torchdiscern.lab.report.page import write_page
 
 pytestmark = needs_browser
 CONTENTS = example(layers=2, broken=(5,), gone=(2,), empty=(6,))
-LAST = CONTENTS.layers[-1]
+NETWORK = CONTENTS.networks[0]
+LAST = NETWORK.layers[-1]
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +70,8 @@ def test_overview_shows_the_numbers(opened: Opened) -> None:
     assert said["dead features"] == str(LAST.dead.sum())
     assert said["broken features"] == "1"
     assert said["coverage divergence"] == shown(LAST.divergence, 3)
-    assert CONTENTS.decisions is not None
-    assert said["accuracy"] == percent(CONTENTS.decisions.accuracy)
+    assert NETWORK.decisions is not None
+    assert said["accuracy"] == percent(NETWORK.decisions.accuracy)
     for name, value in CONTENTS.facts.items():
         assert page.locator(".facts div", has_text=name).locator("dd").inner_text() == value
     assert "cannot say" in page.locator("main").inner_text()
@@ -254,7 +255,7 @@ def test_dead_and_broken_features_are_named_and_not_drawn(opened: Opened) -> Non
 
 
 def test_a_class(opened: Opened) -> None:
-    made = CONTENTS.decisions
+    made = NETWORK.decisions
     assert made is not None
     page = opened("#/class/1")
     said = figures(page)
@@ -292,7 +293,7 @@ def test_a_class(opened: Opened) -> None:
 
 def test_classes_table(opened: Opened) -> None:
     page = opened("#/classes?sort=class&down=0")
-    made = CONTENTS.decisions
+    made = NETWORK.decisions
     assert made is not None
     rows = lines(page.get_by_role("grid", name="Classes"))
     for c, row in enumerate(rows):
@@ -310,7 +311,7 @@ def test_classes_table(opened: Opened) -> None:
 
 
 def test_an_image(opened: Opened) -> None:
-    made = CONTENTS.decisions
+    made = NETWORK.decisions
     assert made is not None
     wrong = int(np.flatnonzero(made.predicted != CONTENTS.labels)[0])
     page = opened(f"#/image/{wrong}")
@@ -347,7 +348,7 @@ def test_an_image_that_has_gone(opened: Opened) -> None:
 
 
 def test_images_table(opened: Opened) -> None:
-    made = CONTENTS.decisions
+    made = NETWORK.decisions
     assert made is not None
     page = opened("#/images?right=no&sort=probability&down=1")
     wrong = np.flatnonzero(made.predicted != CONTENTS.labels)
@@ -370,7 +371,7 @@ def test_images_table(opened: Opened) -> None:
 
 
 def test_suspicious_labels(opened: Opened) -> None:
-    found = CONTENTS.suspicions
+    found = NETWORK.suspicions
     assert found is not None
     page = opened("#/labels")
     assert found.rule in page.locator("main").inner_text()

@@ -101,7 +101,7 @@ def test_layers(opened: Opened) -> None:
     page = opened("#/features")
     page.get_by_label("Layer", exact=True).select_option("layer1")
     page.wait_for_selector("h1:has-text('Features of layer1')")
-    first = CONTENTS.layers[0]
+    first = CONTENTS.networks[0].layers[0]
     rows = lines(page.get_by_role("grid", name="Features of layer1"))
     assert [row[3] for row in rows[:9]] == [shown(first.impurity[int(row[0])], 3) for row in rows[:9]]
     assert page.get_by_role("columnheader", name="if removed").count() == 0
@@ -205,7 +205,7 @@ def hostile() -> Any:
     evil = "</script><script>alert(3)</script><img src=x onerror=alert(4)>"
     made.facts[evil] = evil
     made.notes.append(evil)
-    made.suspicions.worth.append(evil)  # type: ignore[union-attr]
+    made.networks[0].suspicions.worth.append(evil)  # type: ignore[union-attr]
     return made
 
 
@@ -296,7 +296,7 @@ def test_a_folder_on_a_server(browser: Browser, tmp_path: Path) -> None:
 )
 def test_odd_reports_stay_whole(opened: Opened, tmp_path: Path, made: Any) -> None:
     page = opened(file=write_page(made, tmp_path / "report.html"))
-    last = len(made.layers[-1].share) - 1
+    last = len(made.networks[0].layers[-1].share) - 1
     for address in [
         "#/",
         "#/features",

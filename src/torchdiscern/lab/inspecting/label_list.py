@@ -15,7 +15,7 @@ SHOWN = 20
 
 def rows_of(contents: Contents) -> list[tuple[str, str, str, str, str]]:
     """The cells under `COLUMNS`, worst first; the features, by number, with spaces."""
-    found = contents.suspicions
+    found = contents.networks[0].suspicions
     if found is None:
         return []
     names = contents.classes
@@ -42,14 +42,16 @@ def as_csv(contents: Contents) -> str:
 
 def other_files(contents: Contents) -> list[str]:
     """The images that are not in the list, in their order."""
-    doubtful = set() if contents.suspicions is None else set(contents.suspicions.rows.tolist())
+    doubtful = (
+        set() if contents.networks[0].suspicions is None else set(contents.networks[0].suspicions.rows.tolist())
+    )
     return [name for row, name in enumerate(contents.files) if row not in doubtful]
 
 
 def table(contents: Contents) -> Table:
     """The first `SHOWN`, and in the caption what the ranking is worth."""
     rows = rows_of(contents)
-    found = contents.suspicions
+    found = contents.networks[0].suspicions
     worth = [] if found is None else [found.rule, *found.worth]
     shown = Table(
         title=f"{len(rows):,} of {len(contents.files):,} labels are doubtful"

@@ -1,4 +1,4 @@
-"""What a feature report holds: numbers and pictures of one network on one set of images, read once.
+"""What a feature report holds: numbers and pictures of networks on one set of images, read once.
 
 `inspecting` fills it, `page` writes it. All arrays are numpy's; C classes, D features of a layer, N images.
 """
@@ -103,7 +103,7 @@ class Layer:
 
 @dataclass(frozen=True, eq=False)
 class Decisions:
-    """What a linear classifier makes of the features of the layer that it reads, the last of `Contents.layers`.
+    """What a linear classifier makes of the features of the layer that it reads, the last of `Inspected.layers`.
 
     An image's logit of class c is `bias[c] + sum over j of f[j] * weight[c, j]`; a feature's part of it is
     `f[j] * weight[c, j]`.
@@ -168,6 +168,59 @@ class Suspicions:
 
 
 @dataclass(frozen=True, eq=False)
+class Inspected:
+    """One network's part of a report.
+
+    Args:
+        name: for people, such as the network's or its arm's; no two of a report are the same.
+        layers: those inspected, in the network's order.
+        decisions: None where the classifier reads no inspected layer.
+        suspicions: None where no label can be doubted: fewer than two classes with images.
+    """
+
+    name: str
+    layers: list[Layer]
+    decisions: Decisions | None
+    suspicions: Suspicions | None
+
+
+@dataclass(frozen=True, eq=False)
+class Changes:
+    """The last layers of the first two networks of a report, feature by feature.
+
+    Args:
+        first, second: `[m]`, features that are a pair, by ascending distance.
+        distance: `[m]`, total variation between their class distributions, in [0, 1].
+        usual: `[n]`, ascending, the distances between two networks that differ in their seed alone: what differs
+            no more than these says nothing; None where there is no such pair.
+        usual_name: which two networks these are, for people.
+    """
+
+    first: Rows
+    second: Rows
+    distance: Floats
+    usual: Floats | None = None
+    usual_name: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the overview that is made elsewhere, ready to be shown.
+
+    Args:
+        title: of the table.
+        columns: their headings.
+        rows: of as many cells; the first cell names the row.
+        sentences: what is said below it.
+    """
+
+    title: str
+    columns: list[str]
+    rows: list[list[str]]
+    sentences: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, eq=False)
 class Contents:
     """A feature report before it is written.
 
@@ -177,12 +230,12 @@ class Contents:
         classes: C names.
         files: N names of images, in the order of all rows.
         labels: `[N]`, indices into `classes`.
-        layers: those inspected, in the network's order.
-        decisions: None where the classifier reads no inspected layer.
-        suspicions: None where no label can be doubted: fewer than two classes with images.
+        networks: those that were shown the images, at least one.
         thumbnails: rows `[n]` to pixels `[n, S, S, 3]`, uint8, and to `[n]` booleans, False for an image that has
             disappeared or changed since; called in parts, once for each image.
         notes: what the reader must know, in sentences.
+        tables: of the overview, such as how accurate each network is.
+        changes: from the first network to the second; None where there is one network, or no two are compared.
     """
 
     title: str
@@ -190,8 +243,8 @@ class Contents:
     classes: list[str]
     files: list[str]
     labels: Rows
-    layers: list[Layer]
-    decisions: Decisions | None
-    suspicions: Suspicions | None
+    networks: list[Inspected]
     thumbnails: Callable[[Rows], tuple[Bytes, Flags]]
     notes: list[str] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+    changes: Changes | None = None

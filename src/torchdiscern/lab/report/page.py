@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from torchdiscern.lab.files import make_folder, write_atomically
-from torchdiscern.lab.report.contents import Contents, Decisions, Layer
+from torchdiscern.lab.report.contents import Changes, Contents, Decisions, Inspected, Layer, Table
 from torchdiscern.lab.report.packing import Packed, arrays_in, as_json, pack
 from torchdiscern.lab.report.sheets import Sheets, write_sheets
 
@@ -33,11 +33,14 @@ SCRIPTS = (
     "views_feature.js",
     "views_classes.js",
     "views_images.js",
+    "views_networks.js",
+    "views_changes.js",
     "search.js",
     "main.js",
 )
-# what the first view draws; it stands before the script, everything else after it
-_FIRST = ("distribution", "owner", "share", "impurity", "dead", "broken", "coverage", "prior")
+# what the first view draws of each network's last layer, and of the first one's; it stands before the script
+_FIRST = ("owner", "share", "impurity", "dead", "broken", "coverage", "prior")
+_LARGE = "distribution"
 _templates = Environment(
     loader=PackageLoader(__package__, "front"),
     autoescape=True,
@@ -108,7 +111,7 @@ def _render(contents: Contents, sheets: Sheets, *, whole: bool) -> bytes:
     style = (front / "style.css").read_text(encoding="utf-8")
     script = "\n".join((front / name).read_text(encoding="utf-8") for name in SCRIPTS)
     arrays = list(_arrays(contents, sheets))
-    first = {f"{len(contents.layers) - 1}.{name}" for name in _FIRST} | {"labels", "there"}
+    first = _first(contents.networks)
     pictures = [base64.b64encode(file.read_bytes()).decode() for file in sheets.files] if whole else []
     text = _templates.get_template("page.html.j2").render(
         title=contents.title,
@@ -136,17 +139,29 @@ def _hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
+def _first(networks: list[Inspected]) -> set[str]:
+    last = [sum(len(one.layers) for one in networks[: index + 1]) - 1 for index in range(len(networks))]
+    return {f"{index}.{name}" for index in last for name in _FIRST} | {f"{last[0]}.{_LARGE}", "labels", "there"}
+
+
 def _arrays(contents: Contents, sheets: Sheets) -> Iterator[Packed]:
+    """Layers are counted over all networks: `0.share`; the rest by network: `decisions.0.predicted`."""
     yield pack("labels", contents.labels)
     yield pack("there", sheets.there)
-    for index, layer in enumerate(contents.layers):
+    layers = [layer for network in contents.networks for layer in network.layers]
+    for index, layer in enumerate(layers):
         yield from (pack(f"{index}.{name}", array) for name, array in arrays_in(layer))
-    if contents.decisions is not None:
-        yield from (pack(f"decisions.{name}", array) for name, array in arrays_in(contents.decisions))
-        few = [by_class for _, by_class in contents.decisions.few.values()]
-        yield pack("decisions.few", np.array(few).reshape(len(few), len(contents.classes)))
-    if contents.suspicions is not None:
-        yield from (pack(f"suspicions.{name}", array) for name, array in arrays_in(contents.suspicions))
+    for index, network in enumerate(contents.networks):
+        if network.decisions is not None:
+            inside = arrays_in(network.decisions)
+            yield from (pack(f"decisions.{index}.{name}", array) for name, array in inside)
+            few = [by_class for _, by_class in network.decisions.few.values()]
+            yield pack(f"decisions.{index}.few", np.array(few).reshape(len(few), len(contents.classes)))
+        if network.suspicions is not None:
+            inside = arrays_in(network.suspicions)
+            yield from (pack(f"suspicions.{index}.{name}", array) for name, array in inside)
+    if contents.changes is not None:
+        yield from (pack(f"changes.{name}", array) for name, array in arrays_in(contents.changes))
 
 
 def _facts(contents: Contents, sheets: Sheets, arrays: list[Packed], *, whole: bool) -> dict[str, Any]:
@@ -157,16 +172,35 @@ def _facts(contents: Contents, sheets: Sheets, arrays: list[Packed], *, whole: b
         "notes": contents.notes,
         "classes": contents.classes,
         "files": contents.files,
-        "layers": [_layer(layer) for layer in contents.layers],
-        "decisions": _decisions(contents.decisions),
-        "suspicions": (
-            None
-            if contents.suspicions is None
-            else {"rule": contents.suspicions.rule, "worth": contents.suspicions.worth}
-        ),
+        "networks": [_network(network) for network in contents.networks],
+        "tables": [_table(table) for table in contents.tables],
+        "changes": _changes(contents.changes),
         "images": {"size": sheets.size, "across": sheets.across, "whole": whole},
         "arrays": {one.name: [one.kind, one.shape] for one in arrays},
     }
+
+
+def _network(network: Inspected) -> dict[str, Any]:
+    doubts = network.suspicions
+    return {
+        "name": network.name,
+        "layers": [_layer(layer) for layer in network.layers],
+        "decisions": _decisions(network.decisions),
+        "suspicions": None if doubts is None else {"rule": doubts.rule, "worth": doubts.worth},
+    }
+
+
+def _table(table: Table) -> dict[str, Any]:
+    return {
+        "title": table.title,
+        "columns": table.columns,
+        "rows": table.rows,
+        "sentences": table.sentences,
+    }
+
+
+def _changes(changes: Changes | None) -> dict[str, Any] | None:
+    return None if changes is None else {"usual_name": changes.usual_name}
 
 
 def _layer(layer: Layer) -> dict[str, Any]:

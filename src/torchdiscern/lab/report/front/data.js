@@ -44,10 +44,44 @@ function remembered(compute) {
   };
 }
 
-/** One tapped layer. */
+/** One network, with its layers and what it makes of the images. */
+class Network {
+  constructor(index, { name, layers: given, decisions, suspicions }, before) {
+    Object.assign(this, { index, name, decisions, suspicions });
+    this.layers = given.map((layer, i) => new Tapped(before + i, layer, this));
+    this.last = this.layers[this.layers.length - 1];
+  }
+
+  /** Of the arrays of `Decisions`. */
+  decided(name) {
+    return array(`decisions.${this.index}.${name}`);
+  }
+
+  /** Of the arrays of `Suspicions`. */
+  doubted(name) {
+    return array(`suspicions.${this.index}.${name}`);
+  }
+
+  /** A row of an array `[N, K]` of its decisions. */
+  decidedRow(name, place) {
+    const many = shapeOf(`decisions.${this.index}.${name}`)[1];
+    return this.decided(name).subarray(place * many, (place + 1) * many);
+  }
+
+  isRight(place) {
+    return this.decided("predicted")[place] === labels[place];
+  }
+}
+
+/** One tapped layer; its index counts over the layers of all networks. */
 class Tapped {
-  constructor(index, { name, features, divergence }) {
-    Object.assign(this, { index, name, features, divergence: divergence ?? NaN });
+  constructor(index, { name, features, divergence }, network) {
+    Object.assign(this, { index, name, features, network, divergence: divergence ?? NaN });
+  }
+
+  /** Its name for people, with the network's where there are several. */
+  get title() {
+    return networks.length > 1 ? `${apart(this.network.name)} · ${apart(this.name)}` : this.name;
   }
 
   get(name) {
@@ -87,15 +121,15 @@ class Tapped {
   }
 }
 
-const layers = facts.layers.map((layer, index) => new Tapped(index, layer));
+const networks = [];
+for (const one of facts.networks) networks.push(new Network(networks.length, one, networks.reduce((sum, { layers: made }) => sum + made.length, 0)));
+const layers = networks.flatMap((network) => network.layers);
+const firstShown = networks[0].last;
 /** A share of a feature; where there are many classes, shares are small. */
 const shareOf = (share) => percent(share, classes.length > 200 ? 2 : 1);
 
-const lastLayer = layers.length - 1;
 const labels = array("labels");
 const there = array("there");
-const decisions = facts.decisions;
-const suspicions = facts.suspicions;
 
 /** Features that can be drawn, by owner and then the largest share first; dead ones stand at the end. */
 const byOwner = remembered((layer) => {
@@ -119,9 +153,9 @@ const ownedIn = remembered((layer) => {
   return many;
 });
 
-/** Accuracy of each class; NaN for one without images. */
-const accuracyOf = remembered(() => {
-  const confusion = array("decisions.confusion");
+/** A network's accuracy of each class; NaN for one without images. */
+const accuracyOf = remembered((network) => {
+  const confusion = network.decided("confusion");
   return Float64Array.from(classes, (_, c) => {
     const row = confusion.subarray(c * classes.length, (c + 1) * classes.length);
     return row[c] / row.reduce((sum, many) => sum + many, 0);
@@ -130,3 +164,6 @@ const accuracyOf = remembered(() => {
 
 /** A class's indices from the largest of its values down. */
 const descending = (values) => range(values.length).sort((a, b) => values[b] - values[a] || a - b);
+
+/** A layer's name, with the network's where there are several. */
+const namedLayer = (layer) => (networks.length > 1 ? [named(layer.network.name), " · ", named(layer.name)] : named(layer.name));

@@ -27,6 +27,9 @@ function furnish(element, { on = {}, style = {}, ...attributes }, children) {
 /** A name out of the data: its own direction of writing, and never empty. */
 const named = (text) => h("bdi", {}, text === "" ? "(no name)" : text);
 
+/** The same where there is only text, as in a choice. */
+const apart = (text) => `\u2068${text === "" ? "(no name)" : text}\u2069`;
+
 const minus = (text) => text.replace("-", "−");
 const whole = (value) => (Number.isFinite(value) ? value.toLocaleString("en-US") : NOTHING);
 const fixed = (value, digits = 3) => (Number.isFinite(value) ? minus(value.toFixed(digits)) : NOTHING);

@@ -1,26 +1,34 @@
 // Addresses and views: what stands after the # says what is shown, so links, back and forward work.
 
-const shown = { layer: layers[lastLayer], address: null, redraw: null };
+const shown = { layer: firstShown, address: null, redraw: null };
 const places = new Map();
 
 /** Addresses of views. */
 const to = {
   feature: (layer, feature) => `#/feature/${layer.index}/${feature}`,
   features: (layer = shown.layer) => `#/features${inLayer(layer)}`,
-  overview: () => `#/${inLayer(shown.layer)}`,
+  overview: (layer = shown.layer) => `#/${inLayer(layer)}`,
   classes: () => `#/classes${inLayer(shown.layer)}`,
   class: (label) => `#/class/${label}${inLayer(shown.layer)}`,
-  images: () => "#/images",
-  image: (place) => `#/image/${place}`,
-  labels: () => "#/labels",
+  images: (asked = []) => `#/images${inNetwork(asked)}`,
+  image: (place, network = shown.layer.network) => `#/image/${place}${inNetwork([], network)}`,
+  labels: () => `#/labels${inNetwork()}`,
+  changes: () => `#/changes${inLayer(shown.layer)}`,
 };
 
+/** With one network an address says its layer only where that is not the last; with several it always does. */
 function inLayer(layer) {
-  return layer.index === lastLayer ? "" : `?layer=${layer.index}`;
+  return networks.length < 2 && layer === firstShown ? "" : `?layer=${layer.index}`;
+}
+
+/** Of views that are about a network as a whole; `asked` are other parameters, by name. */
+function inNetwork(asked = [], network = shown.layer.network) {
+  const all = [...(networks.length > 1 ? [["network", network.index]] : []), ...asked];
+  return all.length ? `?${new URLSearchParams(all)}` : "";
 }
 
 /** Of an address's parameters those that outlive a change of filters. */
-const kept = (asked) => (asked.has("layer") ? [["layer", asked.get("layer")]] : []);
+const kept = (asked) => ["layer", "network"].filter((name) => asked.has(name)).map((name) => [name, asked.get(name)]);
 
 /** Puts what is shown into the address without showing it anew. */
 function goQuietly(address, step) {
@@ -41,7 +49,9 @@ const VIEWS = [
   ["classes", "Classes"],
   ["images", "Images"],
   ["labels", "Suspicious labels"],
+  ...(facts.changes ? [["changes", "What changed"]] : []),
 ];
+const OF_A_NETWORK = ["images", "labels"];
 const HOME = { feature: "features", class: "classes", image: "images" };
 
 /** An index out of the address, if there is such a thing. */
@@ -54,17 +64,20 @@ function read(address) {
   const [path, search = ""] = address.replace(/^#?\/?/, "").split("?");
   const [view = "", first, second] = path.split("/");
   const asked = new URLSearchParams(search);
-  const layer = layers[index(view === "feature" ? first : asked.get("layer"), layers.length) ?? lastLayer];
+  const chosen = layers[index(view === "feature" ? first : asked.get("layer"), layers.length)];
+  const layer = chosen ?? networks[index(asked.get("network"), networks.length) ?? 0].last;
+  const { network } = layer;
   const none = (words, href, text) => ({ view: HOME[view] ?? view, layer, title: words, build: () => [h("h1", { tabindex: -1 }, words), h("p", {}, link(href, text))] });
   if (view === "") return { view: "overview", layer, title: "Overview", build: () => overview(layer), early: true };
   if (view === "features") return { view, layer, title: "Features", build: () => featuresView(layer, asked) };
   if (view === "classes") return { view, layer, title: "Classes", build: () => classesView(layer, asked) };
-  if (view === "images") return { view, layer, title: "Images", build: () => imagesView(asked) };
-  if (view === "labels") return { view, layer, title: "Suspicious labels", build: labelsView };
+  if (view === "images") return { view, layer, title: "Images", build: () => imagesView(network, asked) };
+  if (view === "labels") return { view, layer, title: "Suspicious labels", build: () => labelsView(network) };
+  if (view === "changes" && facts.changes) return { view, layer, title: "What changed", build: () => changesView(asked) };
   if (view === "feature") {
     const feature = index(second, layer.features);
     if (feature === null || index(first, layers.length) === null) return none("There is no such feature", to.features(layer), "All features");
-    return { view: "features", layer, title: `Feature ${feature} of ${layer.name}`, build: () => featureView(layer, feature) };
+    return { view: "features", layer, title: `Feature ${feature} of ${layer.title}`, build: () => featureView(layer, feature) };
   }
   if (view === "class") {
     const label = index(first, classes.length);
@@ -74,7 +87,7 @@ function read(address) {
   if (view === "image") {
     const place = index(first, files.length);
     if (place === null) return none("There is no such image", to.images(), "All images");
-    return { view: "images", layer, title: files[place], build: () => imageView(place) };
+    return { view: "images", layer, title: files[place], build: () => imageView(network, place) };
   }
   return none("There is no such view", "#/", "Overview");
 }
@@ -88,7 +101,7 @@ async function show() {
   shown.address = address;
   const found = read(address);
   shown.layer = found.layer;
-  if (!found.early || found.layer.index !== lastLayer) await complete;
+  if (!found.early || found.layer !== firstShown) await complete;
   if (shown.address !== address) return;
   shown.redraw = null;
   drawFrame(found);
@@ -103,22 +116,45 @@ async function show() {
   document.documentElement.dataset.view = found.view;
 }
 
-/** The navigation and the choice of a layer, for what is shown. */
+/** The navigation and the choice of a network and a layer, for what is shown. */
 function drawFrame({ view, layer }) {
   const items = VIEWS.map(([name, text]) => h("li", {}, h("a", { href: to[name](), "aria-current": name === view ? "page" : null }, text)));
   document.getElementById("views").replaceChildren(...items);
-  document.getElementById("layer-choice").hidden = layers.length < 2 || view === "images" || view === "labels";
-  document.getElementById("layer").value = String(layer.index);
+  drawChoice(view, layer);
+}
+
+function drawChoice(view, layer) {
+  const ofNetwork = OF_A_NETWORK.includes(view);
+  const some = networks.length > 1;
+  const room = document.getElementById("layer-choice");
+  room.hidden = view === "changes" || layers.length < 2 || (ofNetwork && !some);
+  room.classList.toggle("several", some);
+  const options = (given) => given.map((one) => h("option", { value: one.index }, ofNetwork ? apart(one.network.name) : one.title));
+  const grouped = networks.some((one) => one.layers.length > 1);
+  const select = document.getElementById("layer");
+  if (ofNetwork || !some) select.replaceChildren(...options(ofNetwork ? networks.map(({ last }) => last) : layers));
+  else if (!grouped) select.replaceChildren(...options(layers));
+  else select.replaceChildren(...networks.map((one) => h("optgroup", { label: one.name || "(no name)" }, options(one.layers))));
+  select.labels[0].textContent = !some ? "Layer" : ofNetwork || !grouped ? "Network" : "Network and layer";
+  select.value = String((ofNetwork ? layer.network.last : layer).index);
+}
+
+/** Where the choice of another layer leads: to the same view of it, from a feature to all of them. */
+function chosen(layer) {
+  const [path, search = ""] = location.hash.split("?");
+  if (path.startsWith("#/feature/")) return `#/features?layer=${layer.index}`;
+  const asked = new URLSearchParams(search);
+  asked.delete("layer");
+  asked.delete("network");
+  const ofNetwork = /^#\/(images?\b|labels)/.test(path);
+  const own = ofNetwork ? ["network", layer.network.index] : ["layer", layer.index];
+  return `${path || "#/"}?${new URLSearchParams([own, ...asked])}`;
 }
 
 function start() {
   const select = document.getElementById("layer");
-  select.append(...layers.map(({ name, index: value }) => h("option", { value }, name)));
   select.addEventListener("change", () => {
-    const [path, search = ""] = location.hash.split("?");
-    const asked = new URLSearchParams(search);
-    asked.set("layer", select.value);
-    location.hash = path.startsWith("#/feature/") ? `#/features?layer=${select.value}` : `${path || "#/"}?${asked}`;
+    location.hash = chosen(layers[Number(select.value)]);
   });
   document.querySelector(".skip").addEventListener("click", (event) => {
     event.preventDefault();

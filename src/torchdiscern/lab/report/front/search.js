@@ -12,7 +12,7 @@ function find(words) {
   const number = /^(?:feature\s+)?(\d+)$/.exec(asked);
   if (number) {
     const inOrder = [...layers].sort((a, b) => (b === shown.layer) - (a === shown.layer) || b.index - a.index);
-    for (const layer of inOrder) if (Number(number[1]) < layer.features) found.push(["feature", layers.length > 1 ? `${Number(number[1])} of ${layer.name}` : `${Number(number[1])}`, to.feature(layer, Number(number[1]))]);
+    for (const layer of inOrder) if (Number(number[1]) < layer.features) found.push(["feature", layers.length > 1 ? `${Number(number[1])} of ${layer.title}` : `${Number(number[1])}`, to.feature(layer, Number(number[1]))]);
   }
   for (const [kind, list, address] of [["class", classes, to.class], ["image", files, to.image]]) {
     const names = foldedNames(list);

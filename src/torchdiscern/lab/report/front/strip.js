@@ -2,7 +2,7 @@
 
 const GUTTER = 112;
 
-/** Colours from none to the peak: one hue, in steps of the share's square root, so that small shares are seen. */
+/** Colours from none to the peak, of one hue. */
 function palette() {
   const style = getComputedStyle(document.documentElement);
   const [none, full] = ["--ground", "--share"].map((name) => style.getPropertyValue(name).trim().match(/[0-9a-f]{2}/gi).map((part) => parseInt(part, 16)));
@@ -25,7 +25,24 @@ function raster(layer, order, across, down) {
   return found;
 }
 
-const peakOf = remembered((layer) => layer.get("share").reduce((top, value) => Math.max(top, value || 0), 0) || 1);
+/**
+ * The scale of colours: the logarithm of the share, from `least` on, which is what each class has of a feature that
+ * fires alike for all, or lower where the peak is near. Last layers of all networks have one scale.
+ */
+const scaleOf = remembered((layer) => {
+  const lasts = networks.map(({ last }) => last);
+  let peak = 0;
+  for (const one of lasts.includes(layer) ? lasts : [layer]) for (const value of one.get("share")) peak = Math.max(peak, value || 0);
+  peak ||= 1;
+  const least = Math.min(1 / classes.length, peak / 4);
+  return {
+    least,
+    peak,
+    even: least === 1 / classes.length,
+    part: (value) => (value > least ? Math.min(1, Math.log(value / least) / Math.log(peak / least)) : 0),
+    value: (part) => least * (peak / least) ** part,
+  };
+});
 
 function drawStrip(canvas, layer, order, width) {
   const sharp = Math.min(2, devicePixelRatio || 1);
@@ -37,10 +54,10 @@ function drawStrip(canvas, layer, order, width) {
   canvas.style.height = `${height}px`;
   const pen = canvas.getContext("2d");
   const shares = raster(layer, order, across, down);
-  const [colours, peak] = [palette(), peakOf(layer)];
+  const [colours, scale] = [palette(), scaleOf(layer)];
   const pixels = new ImageData(across, down);
   shares.forEach((value, i) => {
-    const [red, green, blue] = colours[Math.round(255 * Math.sqrt(Math.min(1, value / peak)))];
+    const [red, green, blue] = colours[Math.round(255 * scale.part(value))];
     pixels.data.set([red, green, blue, 255], 4 * i);
   });
   const small = document.createElement("canvas");
@@ -97,8 +114,8 @@ function strip(layer) {
     draw();
   }).observe(canvas);
   shown.redraw = draw;
-  const peak = peakOf(layer);
-  const marks = [0, 0.25, 0.5, 0.75, 1].map((part) => h("span", {}, percent(part * part * peak)));
+  const { value } = scaleOf(layer);
+  const marks = [0, 0.25, 0.5, 0.75, 1].map((part) => h("span", {}, `${part ? "" : "≤ "}${percent(value(part))}`));
   const scale = h("div", { class: "scale" }, h("span", { class: "unseen" }, "Scale of the strip: "), h("i", { "aria-hidden": "true" }), h("div", {}, marks));
   return h("div", {}, canvas, h("div", { class: "under" }, said, scale));
 }

@@ -3,6 +3,7 @@
 const FAILURES = 48;
 
 function classColumns(layer) {
+  const { network } = layer;
   const value = (name) => (c) => layer.get(name)[c];
   const columns = [
     columnOf.name("class", "class", (c) => c, { width: 190 }),
@@ -12,18 +13,18 @@ function classColumns(layer) {
     columnOf.number("prior", "prior", value("prior"), (share) => percent(share, 2), { hint: "share of the images" }),
     columnOf.number("ratio", "coverage / prior", (c) => (value("prior")(c) > 0 ? value("coverage")(c) / value("prior")(c) : NaN), (ratio) => fixed(ratio, 2)),
   ];
-  if (decisions) {
+  if (network.decisions) {
     columns.push(
-      columnOf.number("accuracy", "accuracy", (c) => accuracyOf(0)[c], percent),
-      columnOf.number("part", "logit by own features", ownPart, (part) => percent(part, 0), { hint: "how much of the class’s own logit the features that it owns carry" }),
+      columnOf.number("accuracy", "accuracy", (c) => accuracyOf(network)[c], percent),
+      columnOf.number("part", "logit by own features", (c) => ownPart(network, c), (part) => percent(part, 0), { hint: "how much of the class’s own logit the features that it owns carry" }),
     );
   }
   return columns;
 }
 
 /** Of a logit below 0 there is no share. */
-function ownPart(label) {
-  const [own, all] = [array("decisions.owned_part")[label], array("decisions.whole_part")[label]];
+function ownPart(network, label) {
+  const [own, all] = [network.decided("owned_part")[label], network.decided("whole_part")[label]];
   return all > 0 ? own / all : NaN;
 }
 
@@ -46,34 +47,36 @@ function classesView(layer, asked) {
     open: to.class,
     one: "class",
     more: "classes",
-    intro: h("p", { class: "note" }, `A class is covered by the features that fire for it. Numbers of features are those of ${layer.name}.`),
+    intro: h("p", { class: "note" }, `A class is covered by the features that fire for it. Numbers of features are those of ${layer.title}.`),
   });
 }
 
 const textField = (name, title, asked, change) => h("label", { class: "field" }, h("span", {}, title), h("input", { type: "search", name, value: asked.get(name), on: { input: change } }));
 
 function classView(layer, label) {
+  const { network } = layer;
+  const { decisions } = network;
   const images = imagesOf(0)[label];
   const owned = byOwner(layer).filter((j) => layer.owner(j) === label);
-  const part = decisions ? [array("decisions.owned_part")[label], array("decisions.whole_part")[label]] : [];
+  const part = decisions ? [network.decided("owned_part")[label], network.decided("whole_part")[label]] : [];
   return [
     h("p", { class: "way" }, link(to.classes(), "Classes")),
     h("h1", { tabindex: -1 }, h("span", {}, "Class "), named(classes[label])),
     figures([
-      ["images", link(`#/images?label=${label}`, whole(images))],
+      ["images", link(to.images([["label", label]]), whole(images))],
       ["features owned", whole(ownedIn(layer)[label]), `of ${whole(layer.features)}`],
       ["coverage", percent(layer.get("coverage")[label], 2), `prior ${percent(layer.get("prior")[label], 2)}`],
-      decisions && ["accuracy", percent(accuracyOf(0)[label])],
-      decisions && ["logit by own features", percent(ownPart(label), 0), `${short(part[0])} of ${short(part[1])}, mean over its images${layers.length > 1 ? `; ${layers[lastLayer].name}` : ""}`],
+      decisions && ["accuracy", percent(accuracyOf(network)[label])],
+      decisions && ["logit by own features", percent(ownPart(network, label), 0), `${short(part[0])} of ${short(part[1])}, mean over its images${network.layers.length > 1 ? `; ${network.last.name}` : ""}`],
     ]),
     images ? null : h("p", { class: "notice" }, "This class has no images here; what depends on them is shown as –."),
     h(
       "div",
       { class: "two" },
-      h("div", {}, ownedPanel(layer, label, owned), decisions && fewPanel(label)),
-      decisions ? h("div", {}, confusionPanels(label)) : h("p", { class: "none" }, "No classifier reads a layer of this report, so there is no accuracy and no confusion to show."),
+      h("div", {}, ownedPanel(layer, label, owned), decisions && fewPanel(network, label)),
+      decisions ? h("div", {}, confusionPanels(network, label)) : h("p", { class: "none" }, "No classifier reads a layer of this report, so there is no accuracy and no confusion to show."),
     ),
-    decisions && images ? failurePanel(label) : null,
+    decisions && images ? failurePanel(network, label) : null,
   ];
 }
 
@@ -96,9 +99,10 @@ function ownedPanel(layer, label, owned) {
   return tablePanel(title, { name: `class-${label}-features`, note, columns, rows: rows.slice(0, 20), all: rows, none: "No feature fires for it.", after: more });
 }
 
-function fewPanel(label) {
-  const few = array("decisions.few");
-  const rows = [...decisions.few.map(([k, accuracy], i) => ({ name: `top ${k}`, own: few[i * classes.length + label], all: accuracy ?? NaN })), { name: "all features", own: accuracyOf(0)[label], all: decisions.accuracy ?? NaN }];
+function fewPanel(network, label) {
+  const { decisions } = network;
+  const few = network.decided("few");
+  const rows = [...decisions.few.map(([k, accuracy], i) => ({ name: `top ${k}`, own: few[i * classes.length + label], all: accuracy ?? NaN })), { name: "all features", own: accuracyOf(network)[label], all: decisions.accuracy ?? NaN }];
   const columns = [
     { key: "features", title: "features kept", value: (row) => row.name, text: (row) => row.name },
     columnOf.number("own", "accuracy of this class", (row) => row.own, percent),
@@ -107,8 +111,8 @@ function fewPanel(label) {
   return tablePanel("Accuracy with few features", { name: `class-${label}-few`, note: "Each class keeps only the features that add most to its logit.", columns, rows });
 }
 
-function confusionPanels(label) {
-  const confusion = array("decisions.confusion");
+function confusionPanels(network, label) {
+  const confusion = network.decided("confusion");
   const many = classes.length;
   const table = (title, name, value, total, none) => {
     const rows = range(many).filter((c) => c !== label && value(c) > 0).sort((a, b) => value(b) - value(a) || a - b);
@@ -129,15 +133,15 @@ function confusionPanels(label) {
   ];
 }
 
-function failurePanel(label) {
-  const [predicted, probability] = [array("decisions.predicted"), array("decisions.probability")];
+function failurePanel(network, label) {
+  const [predicted, probability] = [network.decided("predicted"), network.decided("probability")];
   const rows = range(files.length).filter((i) => labels[i] === label && predicted[i] !== label).sort((a, b) => probability[b] - probability[a] || a - b);
-  const columns = imageColumns().filter(({ key }) => key !== "picture");
+  const columns = imageColumns(network).filter(({ key }) => key !== "picture");
   const below = (place) => [h("span", { class: "name" }, named(classes[predicted[place]])), h("span", { class: "number" }, percent(probability[place], 0))];
   return panel(
     "Images it fails on",
     { wide: true, note: rows.length ? "The surest mistakes first; below each the class predicted and its probability." : null, tools: rows.length ? [csvButton(`class-${label}-failures`, "images it fails on", () => csvLines(columns, rows))] : [] },
     rows.length ? gallery(rows.slice(0, FAILURES), { label: "Images it fails on", about: below }) : h("p", { class: "none" }, "None."),
-    rows.length > FAILURES ? h("p", { class: "note" }, link(`#/images?label=${label}&right=no`, `All ${whole(rows.length)} in the table of images`)) : null,
+    rows.length > FAILURES ? h("p", { class: "note" }, link(to.images([["label", label], ["right", "no"]]), `All ${whole(rows.length)} in the table of images`)) : null,
   );
 }

@@ -17,10 +17,11 @@ function featureView(layer, feature) {
     ["firing rate", percent(get("firing")), "of the images"],
     ["mean activation", short(get("mean"))],
     layer.get("removal") && ["if removed", points(get("removal")), "points of accuracy"],
+    likeOf(layer, feature),
   ];
   const head = [
-    h("p", { class: "way" }, link(to.features(layer), "Features of ", named(layer.name)), step(feature - 1, `← ${feature - 1}`), step(feature + 1, `${feature + 1} →`)),
-    h("h1", { tabindex: -1 }, `Feature ${feature} `, h("span", {}, "of ", named(layer.name))),
+    h("p", { class: "way" }, link(to.features(layer), "Features of ", namedLayer(layer)), step(feature - 1, `← ${feature - 1}`), step(feature + 1, `${feature + 1} →`)),
+    h("h1", { tabindex: -1 }, `Feature ${feature} `, h("span", {}, "of ", namedLayer(layer))),
     figures(entries),
   ];
   if (broken) {

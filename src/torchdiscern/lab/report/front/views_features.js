@@ -61,11 +61,11 @@ const classOptions = () => [["", "any"], ...classes.map((name, c) => [String(c),
  * A grid under its filters. What is sorted and filtered stands in the address; a sort makes a step to go back to,
  * a filter does not.
  */
-function filtered({ title, path, name, columns, many, filter, fields, asked, sort, down, open, rowHeight, one, more, intro }) {
+function filtered({ title, label = title, path, name, columns, many, filter, fields, asked, sort, down, open, rowHeight, one, more, intro }) {
   const said = h("p", { class: "count", role: "status" });
   const form = h("form", { class: "filters", on: { submit: (event) => event.preventDefault() } });
   const grid = new Grid({
-    label: title,
+    label,
     columns,
     rowHeight,
     sort: columns.some(({ key, value }) => value && key === asked.get("sort")) ? asked.get("sort") : sort,
@@ -102,7 +102,7 @@ function filtered({ title, path, name, columns, many, filter, fields, asked, sor
     h("h1", { tabindex: -1 }, title),
     intro,
     folder,
-    h("div", { class: "head" }, said, h("div", { class: "tools" }, csvButton(name, title, () => csvLines(columns, grid.rows)))),
+    h("div", { class: "head" }, said, h("div", { class: "tools" }, csvButton(name, label, () => csvLines(columns, grid.rows)))),
     grid.scroller,
     h("p", { class: "note keys" }, "Arrow keys walk the table, Enter opens a row or sorts by a heading. The CSV holds the rows as they are filtered and sorted."),
   ];
@@ -110,9 +110,9 @@ function filtered({ title, path, name, columns, many, filter, fields, asked, sor
 
 function featuresView(layer, asked) {
   return filtered({
-    title: layers.length > 1 ? `Features of ${layer.name}` : "Features",
+    title: layers.length > 1 ? `Features of ${layer.title}` : "Features",
     path: "#/features",
-    name: `features-${layer.name}`,
+    name: `features-${layer.title}`,
     columns: featureColumns(layer),
     many: layer.features,
     filter: (values) => featureFilter(layer, values),

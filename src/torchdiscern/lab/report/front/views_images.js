@@ -1,26 +1,26 @@
 // All images in one table, one image with what decided its class, and the doubtful labels.
 
-const isRight = (place) => array("decisions.predicted")[place] === labels[place];
+const rightOrWrong = (network, place) => (network.isRight(place) ? "right" : "wrong");
 
-function imageColumns() {
+function imageColumns(network) {
   const columns = [columnOf.thumb(), columnOf.file(), columnOf.name("label", "label", (i) => labels[i])];
-  if (decisions) {
+  if (network.decisions) {
     columns.push(
-      columnOf.name("predicted", "predicted", (i) => array("decisions.predicted")[i]),
-      { key: "right", title: "right", width: 70, value: (i) => (isRight(i) ? "right" : "wrong"), text: (i) => (isRight(i) ? "right" : "wrong") },
-      columnOf.number("probability", "probability", (i) => array("decisions.probability")[i], percent, { hint: "of the predicted class" }),
-      columnOf.number("own", "of the label", (i) => array("decisions.own_probability")[i], percent, { hint: "probability of the label", heading: "probability of the label" }),
+      columnOf.name("predicted", "predicted", (i) => network.decided("predicted")[i]),
+      { key: "right", title: "right", width: 70, value: (i) => rightOrWrong(network, i), text: (i) => rightOrWrong(network, i) },
+      columnOf.number("probability", "probability", (i) => network.decided("probability")[i], percent, { hint: "of the predicted class" }),
+      columnOf.number("own", "of the label", (i) => network.decided("own_probability")[i], percent, { hint: "probability of the label", heading: "probability of the label" }),
     );
   }
   return columns;
 }
 
-function imagesView(asked) {
+function imagesView(network, asked) {
   return filtered({
     title: "Images",
     path: "#/images",
     name: "images",
-    columns: imageColumns(),
+    columns: imageColumns(network),
     many: files.length,
     rowHeight: 54,
     filter: (values) => {
@@ -28,14 +28,14 @@ function imagesView(asked) {
       const [label, predicted, right] = ["label", "predicted", "right"].map((name) => values.get(name));
       return (i) =>
         (!label || labels[i] === Number(label)) &&
-        (!predicted || array("decisions.predicted")[i] === Number(predicted)) &&
-        (!right || isRight(i) === (right === "yes")) &&
+        (!predicted || network.decided("predicted")[i] === Number(predicted)) &&
+        (!right || network.isRight(i) === (right === "yes")) &&
         (!text || files[i].toLowerCase().includes(text));
     },
     fields: (change) => [
       textField("name", "file name contains", asked, change),
       choice("label", "label", asked, classOptions(), change),
-      ...(decisions ? [choice("predicted", "predicted", asked, classOptions(), change), choice("right", "prediction", asked, [["", "any"], ["yes", "right"], ["no", "wrong"]], change)] : []),
+      ...(network.decisions ? [choice("predicted", "predicted", asked, classOptions(), change), choice("right", "prediction", asked, [["", "any"], ["yes", "right"], ["no", "wrong"]], change)] : []),
     ],
     asked,
     sort: null,
@@ -46,12 +46,12 @@ function imagesView(asked) {
   });
 }
 
-function imageView(place) {
-  const layer = layers[lastLayer];
-  const get = (name, i = place) => array(`decisions.${name}`)[i];
+function imageView(network, place) {
+  const { decisions, suspicions, last: layer } = network;
+  const get = (name, i = place) => network.decided(name)[i];
   const [label, predicted] = [labels[place], decisions ? get("predicted") : -1];
   const right = predicted === label;
-  const doubt = suspicions ? array("suspicions.rows").indexOf(place) : -1;
+  const doubt = suspicions ? network.doubted("rows").indexOf(place) : -1;
   const step = (i, text) => (i < 0 || i >= files.length ? null : link(to.image(i), text));
   const shown = h("div", { class: "portrait" }, thumbnail(place, { side: Math.max(192, Math.min(256, 2 * facts.images.size)) }));
   const entries = [
@@ -59,12 +59,12 @@ function imageView(place) {
     decisions && ["predicted", classLink(predicted), `probability ${percent(get("probability"))}`],
     decisions && ["prediction", right ? "right" : "wrong"],
     decisions && ["logit", short(get("logits", 2 * place)), right ? null : `of the label ${short(get("logits", 2 * place + 1))}`],
-    doubt >= 0 && ["suspicious label", link(to.labels(), `rank ${whole(doubt + 1)}`), `of ${whole(array("suspicions.rows").length)}`],
+    doubt >= 0 && ["suspicious label", link(to.labels(), `rank ${whole(doubt + 1)}`), `of ${whole(network.doubted("rows").length)}`],
   ];
   return [
     h("p", { class: "way" }, link(to.images(), "Images"), step(place - 1, "← previous"), step(place + 1, "next →")),
     h("h1", { tabindex: -1, class: "file" }, named(files[place])),
-    h("div", { class: "beside" }, shown, figures(entries)),
+    h("div", { class: "beside" }, shown, figures(entries), networks.length > 1 && networks.some((one) => one.decisions) && predictionsPanel(place)),
     decisions ? h("div", { class: "two" }, spokePanel(layer, place, predicted), right ? null : againstPanel(layer, place, predicted, label)) : h("p", { class: "none" }, "No classifier reads a layer of this report, so there is no decision to explain."),
     showingPanel(layer, place),
   ];
@@ -97,31 +97,26 @@ function spokePanel(layer, place, predicted) {
     name: `image-${place}-parts`,
     note: `What each feature adds to the logit of ${classes[predicted].slice(0, 80)}, the class predicted.`,
     layer,
-    features: sixOf("spoke", place),
-    values: sixOf("parts", place),
-    bias: array("decisions.biases")[2 * place],
-    total: array("decisions.logits")[2 * place],
+    features: layer.network.decidedRow("spoke", place),
+    values: layer.network.decidedRow("parts", place),
+    bias: layer.network.decided("biases")[2 * place],
+    total: layer.network.decided("logits")[2 * place],
     totalName: "logit",
   });
 }
 
 function againstPanel(layer, place, predicted, label) {
-  const [logits, biases] = [array("decisions.logits"), array("decisions.biases")];
+  const [logits, biases] = [layer.network.decided("logits"), layer.network.decided("biases")];
   return partsTable("What spoke for the wrong class", {
     name: `image-${place}-against`,
     note: `What each feature adds for ${classes[predicted].slice(0, 80)}, less what it adds for the label, ${classes[label].slice(0, 80)}.`,
     layer,
-    features: sixOf("against", place),
-    values: sixOf("against_parts", place),
+    features: layer.network.decidedRow("against", place),
+    values: layer.network.decidedRow("against_parts", place),
     bias: biases[2 * place] - biases[2 * place + 1],
     total: logits[2 * place] - logits[2 * place + 1],
     totalName: "logit less that of the label",
   });
-}
-
-function sixOf(name, place) {
-  const many = shapeOf(`decisions.${name}`)[1];
-  return array(`decisions.${name}`).subarray(place * many, (place + 1) * many);
 }
 
 /** The features that have this image among their top ones. */
@@ -139,11 +134,12 @@ function showingPanel(layer, place) {
   return tablePanel("Features that have it among their top images", { name: `image-${place}-features`, columns, rows: found.slice(0, 30), all: found, none: "None." });
 }
 
-function labelsView() {
+function labelsView(network) {
+  const { suspicions } = network;
   const head = h("h1", { tabindex: -1 }, "Suspicious labels");
   if (!suspicions) return [head, h("p", { class: "none" }, "No label can be doubted here: that takes at least two classes with images.")];
-  const [rows, margin, nearer, spoke] = ["rows", "margin", "nearer", "spoke"].map((name) => array(`suspicions.${name}`));
-  const many = shapeOf("suspicions.spoke")[1];
+  const [rows, margin, nearer, spoke] = ["rows", "margin", "nearer", "spoke"].map((name) => network.doubted(name));
+  const many = shapeOf(`suspicions.${network.index}.spoke`)[1];
   const speaking = (i) => spoke.subarray(i * many, (i + 1) * many);
   const place = (i) => rows[i];
   const columns = [
@@ -153,7 +149,7 @@ function labelsView() {
     columnOf.name("label", "label", (i) => labels[rows[i]]),
     columnOf.name("nearer", "nearer to", (i) => nearer[i]),
     columnOf.number("margin", "margin", (i) => margin[i], short, { first: "up", hint: "low where the label is doubtful" }),
-    { key: "features", title: "features that say so", width: 170, grow: 2, cell: (i) => featureLinks(layers[lastLayer], speaking(i)), csv: (i) => Array.from(speaking(i)).filter((j) => j >= 0).join(" ") },
+    { key: "features", title: "features that say so", width: 170, grow: 2, cell: (i) => featureLinks(network.last, speaking(i)), csv: (i) => Array.from(speaking(i)).filter((j) => j >= 0).join(" ") },
   ];
   const grid = new Grid({ label: "Suspicious labels", columns, rowHeight: 54, tall: 11, sort: "rank", open: (i) => to.image(rows[i]) });
   grid.show(range(rows.length));

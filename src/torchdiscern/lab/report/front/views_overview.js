@@ -3,17 +3,18 @@
 const BINS = 30;
 
 function overview(layer) {
+  const { decisions } = layer.network;
   const count = (name) => layer.get(name).reduce((sum, one) => sum + one, 0);
   const [dead, broken] = [count("dead"), count("broken")];
-  const owners = ownedIn(layer).filter((many) => many > 0).length;
+  const some = networks.length > 1;
   return [
-    h("h1", { tabindex: -1 }, "What each feature tells apart"),
+    h("h1", { tabindex: -1 }, "What each feature tells apart", some && h("span", {}, " in ", namedLayer(layer))),
     figures(
       [
         ["features", whole(layer.features), `of ${layer.name}`],
         ["images", whole(files.length), `of ${plural(classes.length, "class", "classes")}`],
         ["mean impurity", fixed(meanImpurity(layer)), "of the features that are not dead"],
-        ["classes that own a feature", `${whole(owners)} of ${whole(classes.length)}`],
+        ["classes that own a feature", `${whole(ownersIn(layer))} of ${whole(classes.length)}`],
         ["dead features", whole(dead), "zero on every image"],
         broken > 0 && ["broken features", whole(broken), "NaN or infinite on some image"],
         ["coverage divergence", fixed(layer.divergence), "nats"],
@@ -21,7 +22,9 @@ function overview(layer) {
       ],
       "figures large",
     ),
+    facts.tables.map(givenTable),
     facts.notes.length ? h("div", { class: "notice" }, facts.notes.map((note) => h("p", {}, named(note)))) : null,
+    some && comparisonPanel(),
     h(
       "div",
       { class: "prose" },
@@ -38,6 +41,9 @@ function overview(layer) {
 /** Features with a distribution to speak of. */
 const drawable = remembered((layer) => byOwner(layer).filter((j) => !layer.isDead(j) && Number.isFinite(layer.get("impurity")[j])));
 
+/** How many classes own a feature. */
+const ownersIn = (layer) => ownedIn(layer).filter((many) => many > 0).length;
+
 function meanImpurity(layer) {
   const live = drawable(layer);
   return live.reduce((sum, j) => sum + layer.get("impurity")[j], 0) / live.length;
@@ -50,12 +56,19 @@ function leftOut(layer) {
   return h("p", { class: "note" }, "Not drawn, as NaN or infinite on some image: ", featureLinks(layer, broken.slice(0, 12)), broken.length > 12 ? ` and ${whole(broken.length - 12)} more` : "", ".");
 }
 
+function stripWords(layer) {
+  const { least, even } = scaleOf(layer);
+  const none = `no more than ${percent(least)}${even ? `, what each would have if the feature fired alike for all ${whole(classes.length)}` : ""}`;
+  const common = networks.length > 1 && layer === layer.network.last ? " All networks have the same scale." : "";
+  return `A column is a feature, a row a class; the stronger its colour, the larger the class’s share of the feature. The scale is logarithmic: a class without colour has ${none}.${common} Features are ordered by owner, dead ones at the end.`;
+}
+
 function stripPanel(layer) {
   return panel(
     "Classes against features",
     {
       wide: true,
-      note: "A column is a feature, a row a class; the stronger its colour, the larger the class’s share of the feature. Features are ordered by owner, dead ones at the end.",
+      note: stripWords(layer),
       tools: [csvButton("shares", "shares of all classes in all features", () => stripLines(layer))],
     },
     byOwner(layer).length ? strip(layer) : h("p", { class: "none" }, "No feature can be drawn."),
@@ -66,12 +79,7 @@ function stripPanel(layer) {
 
 function impurityPanel(layer) {
   const live = drawable(layer);
-  const top = Math.max(1 - 1 / classes.length, 1e-9);
-  const least = live.reduce((low, j) => Math.min(low, layer.get("impurity")[j]), top);
-  const low = least < top / 2 ? 0 : Math.floor(20 * least) / 20; // with many classes all lie near the top
-  const edges = Array.from({ length: BINS + 1 }, (_, i) => low + (i * (top - low)) / BINS);
-  const counts = new Array(BINS).fill(0);
-  for (const j of live) counts[Math.max(0, Math.min(BINS - 1, Math.floor(((layer.get("impurity")[j] - low) / (top - low)) * BINS)))] += 1;
+  const { low, edges, counts: [counts] } = impurityBins([layer]);
   const sorted = Array.from(live, (j) => layer.get("impurity")[j]).sort((a, b) => a - b);
   const quantile = (part) => sorted[Math.min(sorted.length - 1, Math.floor(part * sorted.length))] ?? NaN;
   const words = `Impurity of ${plural(live.length, "live feature")}: median ${fixed(quantile(0.5))}, half of them between ${fixed(quantile(0.25))} and ${fixed(quantile(0.75))}.`;
@@ -110,11 +118,12 @@ function coveragePanel(layer) {
 
 function limitsPanel() {
   const limits = [
-    "A feature that fires for few classes is easier to name. It is not yet a more useful one: networks can classify well with features that each fire for many classes.",
+    "A feature that fires for few classes is easier to name. It is not yet a more useful one: networks can classify well with features that each fire for many classes, and pressing for selective ones made some classify worse (Leavitt and Morcos, 2020).",
     `All numbers speak of these ${whole(files.length)} images. Intervals say how shares would vary with other images of the same classes, not with another training run.`,
     "The images on which a feature fires most mislead when seen alone; look at the middling and the random ones beside them.",
     "A map shows where a feature is active, not what it stands for.",
     "The effect of removing a feature is that of removing it alone; what several do together can be more or less.",
   ];
+  if (networks.length > 1) limits.push("One network of each kind is shown. Trained again from another seed each would come out otherwise: rely on a difference between two only where it holds over several seeds, all trained on the same budget.");
   return panel("What this cannot say", {}, h("ul", { class: "prose" }, limits.map((one) => h("li", {}, one))));
 }
