@@ -16,10 +16,13 @@ from PIL import Image
 from rich.console import Console
 
 from torchdiscern import DiscriminabilityLoss
-from torchdiscern.lab import demo
-from torchdiscern.lab.data import digits
+from torchdiscern.lab import demo, demo_page, tables
+from torchdiscern.lab.data import Images, digits
 from torchdiscern.lab.demo import ARMS, Settings, run_demo, train_seed
 from torchdiscern.lab.networks.small import SmallConvNet
+from torchdiscern.lab.report.contents import Contents
+from torchdiscern.lab.report.page import write_page
+from torchdiscern.lab.report.picture import picture
 
 SMALL = ["--seeds", "2", "--epochs", "1"]
 
@@ -112,6 +115,17 @@ class TestRun:
         results["data"]["fingerprint"] = "0123456789abcdef"
         (tmp_path / "demo" / "results.json").write_text(json.dumps(results))
         with pytest.raises(ValueError, match="other settings, images, arms or versions"):
+            run_demo(Settings(seeds=2, epochs=1), tmp_path / "demo", console=Console(quiet=True))
+
+    def test_results_without_their_networks_are_not_shown(
+        self, finished: tuple[Path, str], tmp_path: Path
+    ) -> None:
+        shutil.copytree(finished[0], tmp_path / "demo")
+        (tmp_path / "demo" / "networks-1.safetensors").unlink()
+        with pytest.raises(ValueError, match=r"networks-1.safetensors is not in .* beside its results; choose"):
+            run_demo(Settings(seeds=2, epochs=1), tmp_path / "demo", console=Console(quiet=True))
+        (tmp_path / "demo" / "pictures.npz").touch()
+        with pytest.raises(ValueError, match=r"\(an earlier version kept pictures.npz"):
             run_demo(Settings(seeds=2, epochs=1), tmp_path / "demo", console=Console(quiet=True))
 
     def test_a_file_that_is_no_result_is_left_alone(self, tmp_path: Path) -> None:
@@ -253,20 +267,73 @@ class TestEvaluate:
         model = SmallConvNet(1, 10).train()
         pixels, labels = images.tensor().float()[:40] / 255, images.labels[:40]
         model(pixels)  # batch norm learns something
-        together = demo.evaluate(model, pixels, labels, 10)[1]
-        model.train()
-        alone = demo.evaluate(model, pixels[:1], labels[:1], 10)[1]
-        torch.testing.assert_close(alone, together[:1])
+        together = demo.evaluate(model, pixels, labels, 10)["negative_log_likelihood"]
+        alone = []
+        for row in range(40):
+            model.train()
+            alone.append(demo.evaluate(model, pixels[row : row + 1], labels[row : row + 1], 10))
+        assert sum(one["negative_log_likelihood"] for one in alone) / 40 == pytest.approx(together, rel=1e-5)
 
     def test_normalisation_is_learnt_on_training_images(self) -> None:
         pixels = torch.randint(0, 100, (20, 3, 4, 4), dtype=torch.uint8)
         pixels[10:] = 255
-        normalised = demo._normalised(pixels, torch.arange(10))[:10]
+        images = Images("some", pixels, torch.zeros(20, dtype=torch.int64), ["one", "two"])
+        normalised = demo._normalised(pixels, *demo._mean_and_std(images, torch.arange(10)))[:10]
         torch.testing.assert_close(normalised.mean((0, 2, 3)), torch.zeros(3), atol=1e-5, rtol=0)
         torch.testing.assert_close(normalised.std((0, 2, 3)), torch.ones(3), atol=1e-5, rtol=0)
 
 
-def test_from_python(finished: tuple[Path, str]) -> None:
-    out, _ = finished
-    page = run_demo(Settings(seeds=2, epochs=1), out, console=Console(quiet=True))
-    assert page == out / "report.html"
+@pytest.fixture
+def shown(finished: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Contents:
+    """What the report of finished results holds."""
+    found: list[Contents] = []
+
+    def write(contents: Contents, page: Path) -> Path:
+        found.append(contents)
+        return write_page(contents, page)
+
+    shutil.copytree(finished[0], tmp_path / "demo")
+    monkeypatch.setattr(demo_page, "write_page", write)
+    page = run_demo(Settings(seeds=2, epochs=1), tmp_path / "demo", console=Console(quiet=True))
+    assert page == tmp_path / "demo" / "report.html"
+    assert page.stat().st_size > 100_000
+    return found[0]
+
+
+class TestReport:
+    def test_it_shows_the_networks_of_the_first_seed(self, finished: tuple[Path, str], shown: Contents) -> None:
+        results = json.loads((finished[0] / "results.json").read_text())
+        metrics = {run_["arm"]: run_["metrics"] for run_ in results["runs"] if run_["seed"] == 0}
+        assert [network.name for network in shown.networks] == list(ARMS)
+        for network in shown.networks:
+            (layer,) = network.layers
+            assert network.decisions is not None
+            assert network.decisions.accuracy == pytest.approx(metrics[network.name]["accuracy"])
+            assert float(layer.impurity.mean()) == pytest.approx(metrics[network.name]["impurity"], abs=1e-5)
+            assert layer.divergence == pytest.approx(metrics[network.name]["coverage_divergence"], abs=1e-5)
+            assert layer.top.maps is not None
+        assert len(shown.files) == 899
+
+    def test_its_table_is_that_of_the_terminal(self, finished: tuple[Path, str], shown: Contents) -> None:
+        results = json.loads((finished[0] / "results.json").read_text())
+        (table,) = shown.tables
+        assert (table.columns, table.rows) == (tables.COLUMNS, tables.rows(results))
+        assert table.sentences[:2] == tables.verdicts(results)
+        assert "impurity_weight 0.5" in table.sentences[2]
+        assert table.sentences[-1].startswith("Mean ± standard deviation over seeds")
+        assert any("What this does not show" in note for note in shown.notes)
+        assert shown.facts["Repeat it"] == "torchdiscern demo --seeds 2 --epochs 1 --out DIR"
+        assert "torch " in shown.facts["Versions"]
+        assert "epochs 1" in shown.facts["Settings"]
+
+    def test_two_seeds_of_cross_entropy_judge_what_changed(self, shown: Contents) -> None:
+        assert shown.changes is not None
+        assert shown.changes.usual is not None
+        assert 0 < shown.changes.usual.mean() < 1
+        assert shown.changes.usual_name == "cross-entropy, seed 0 and cross-entropy, seed 1"
+
+    def test_the_picture_is_of_the_same_networks(self, finished: tuple[Path, str], shown: Contents) -> None:
+        svg = (finished[0] / "features.svg").read_text()
+        assert svg == picture(shown.networks, shown.classes)
+        for network in shown.networks:
+            assert f"mean impurity {network.layers[-1].impurity.mean():.2f}" in svg

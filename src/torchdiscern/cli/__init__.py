@@ -45,6 +45,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     training.evaluate,
     training.export,
     inspecting.inspect,
+    inspecting.report,
     inspecting.labels,
 )
 for command in COMMANDS:

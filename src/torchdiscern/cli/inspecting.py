@@ -1,11 +1,16 @@
 """Commands that look at what a network has learned."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from torchdiscern.cli.options import Debug
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from torchdiscern.lab.report.contents import Contents
 
 Model = Annotated[
     str,
@@ -34,6 +39,9 @@ Size = Annotated[
 Split = Annotated[
     str, typer.Option(help="Which images: test, val, train, all, or auto: test where there are some, else all.")
 ]
+Tables = Annotated[
+    bool, typer.Option("--parquet", help="Write all numbers as Parquet files beside the page, too.")
+]
 
 
 def inspect(
@@ -47,24 +55,51 @@ def inspect(
         Path | None,
         typer.Option(help="The page.  [default: features.html, in the run's folder where MODEL is a run]"),
     ] = None,
+    parquet: Tables = False,
     debug: Debug = False,
 ) -> None:
     """Show which classes each feature of a network fires for, on which images, in one page that loads nothing."""
     from rich.console import Console
 
     from torchdiscern.lab.inspecting import inspect
-    from torchdiscern.lab.report.page import write_page
 
     console = Console()
     page = out or (Path(model) if Path(model).is_dir() else Path()) / "features.html"
     found = inspect(model, data, weights=weights, layers=layer or (), size=size, split=split, console=console)
-    with console.status("Writing the page"):
-        written = write_page(found, page)
-    for note in found.notes:
-        console.print(note, markup=False, highlight=False)
-    if written != page:
-        console.print("The images would not fit into one file of 50 MB, so they lie beside the page.")
-    console.print(f"Page: {written}", markup=False, soft_wrap=True)
+    _write(found, page, parquet, console)
+
+
+def report(
+    run: Annotated[Path, typer.Argument(help="The folder of a finished run, or of a comparison.")],
+    run2: Annotated[
+        Path | None, typer.Argument(help="The folder of another run, to be shown beside the first.")
+    ] = None,
+    data: Shown = None,
+    layer: Layers = None,
+    arms: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B",
+            help="Arms of a comparison; one alone stands beside the baseline.  "
+            "[default: the baseline and the named contrast's arm, else the first rival]",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The page.  [default: features.html, in the folder where one is named]"),
+    ] = None,
+    parquet: Tables = False,
+    debug: Debug = False,
+) -> None:
+    """Show what the features of a run, of two runs or of a comparison's arms tell apart, in one page."""
+    from rich.console import Console
+
+    from torchdiscern.lab.inspecting.reporting import report
+
+    console = Console()
+    chosen = [name.strip() for name in (arms or "").split(",") if name.strip()]
+    found = report(run, run2, data=data, layers=layer or (), arms=chosen, console=console)
+    _write(found, out or (run if run2 is None else Path()) / "features.html", parquet, console)
 
 
 def labels(
@@ -96,3 +131,20 @@ def labels(
     if cleaned:
         write_atomically(cleaned, "".join(f"{name}\n" for name in other_files(found)))
         console.print(f"All other images: {cleaned}", markup=False, soft_wrap=True)
+
+
+def _write(found: "Contents", page: Path, parquet: bool, console: "Console") -> None:
+    from torchdiscern.lab.report.page import write_page
+    from torchdiscern.lab.report.parquet import write_parquet
+
+    with console.status("Writing the page"):
+        written = write_page(found, page)
+    for note in found.notes:
+        console.print(note, markup=False, highlight=False)
+    if written != page:
+        console.print("The images would not fit into one file of 50 MB, so they lie beside the page.")
+    console.print(f"Page: {written}", markup=False, soft_wrap=True)
+    if parquet:
+        folder = page.with_name(f"{page.stem}-parquet")
+        files = ", ".join(path.name for path in write_parquet(found, folder))
+        console.print(f"Numbers: {folder}, {files}", markup=False, soft_wrap=True)

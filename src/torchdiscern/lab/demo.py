@@ -1,4 +1,4 @@
-"""The demo: three arms on the same batches, a table of what changed, and a page that shows it.
+"""The demo: three arms on the same batches, a table of what changed, and the feature report of its networks.
 
 For each seed every arm starts from the same weights and takes each step on the same batch, one arm after the
 other, so that all differences are the loss's. All seeds share one split, so that they are independent repetitions
@@ -19,6 +19,7 @@ import torch
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress
+from safetensors.torch import load_file, save
 from sklearn.model_selection import train_test_split
 from torch import Tensor
 from torch.nn.functional import cross_entropy
@@ -27,14 +28,13 @@ from torchdiscern import DiscriminabilityLoss, FeatureTap, functional
 from torchdiscern.lab import arms, data, environment, files
 from torchdiscern.lab.evidence import paired_difference
 from torchdiscern.lab.networks.small import SmallConvNet
-from torchdiscern.lab.pictures import Pictures
 from torchdiscern.lab.recipe import Recipe
-from torchdiscern.lab.report import write_report
 from torchdiscern.lab.tables import arms_table, verdicts
 
 BASELINE = "cross-entropy"
 RECIPE = Recipe.named("digits")
 ARMS = {BASELINE: None, "paper's terms": arms.TERMS["gini"], "scale-free": arms.TERMS["renyi"]}
+KEPT = (0, 1)  # seeds whose networks stay: those of the report, and the pair by which it judges differences
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Arm:
 
 
 def run_demo(settings: Settings, out: Path, *, overwrite: bool = False, console: Console | None = None) -> Path:
-    """Trains what is missing, prints the table and writes `results.json` and `report.html`.
+    """Trains what is missing, prints the table and writes `results.json`, `report.html` and `features.svg`.
 
     Finished results of the same settings are shown, not made again; those of other settings are left alone
     unless `overwrite`.
@@ -126,17 +126,18 @@ def run_demo(settings: Settings, out: Path, *, overwrite: bool = False, console:
         bar = progress.add_task("Training", total=max(1, len(missing) * steps))
         for seed in missing:
             progress.update(bar, description=f"Seed {seed + 1} of {settings.seeds}, {len(ARMS)} arms")
-            runs, pictures = train_seed(images, settings, seed, lambda: progress.advance(bar))
+            runs, networks = train_seed(images, settings, seed, lambda: progress.advance(bar))
             if seed == 0:
-                target.unlink(missing_ok=True)  # no old numbers beside new pictures
-                pictures.save(out / "pictures.npz")
+                target.unlink(missing_ok=True)  # no old numbers beside new networks
+            if seed in KEPT:
+                files.write_atomically(_networks_file(out, seed), _packed(networks))
             results["runs"] += runs
             results["finished"] = all(_has(results, s) for s in range(settings.seeds))
             results["contrasts"] = _contrasts(results["runs"])
             files.write_atomically(target, json.dumps(results, indent=2, allow_nan=False))
             if not console.is_terminal:  # where no bar moves, a line a seed
                 console.print(f"Seed {seed + 1} of {settings.seeds} is done.")
-    page = write_report(results, Pictures.load(out / "pictures.npz"), out)
+        page = _write_report(results, images, settings, out, console)
     console.print(arms_table(results))
     for sentence in verdicts(results):
         console.print(sentence, markup=False)
@@ -146,8 +147,8 @@ def run_demo(settings: Settings, out: Path, *, overwrite: bool = False, console:
 
 def train_seed(
     images: data.Images, settings: Settings, seed: int, advance: Callable[[], None] = lambda: None
-) -> tuple[list[dict[str, Any]], Pictures]:
-    """Trains every arm of one seed in step; gives their metrics and what a page shows of them.
+) -> tuple[list[dict[str, Any]], dict[str, SmallConvNet]]:
+    """Trains every arm of one seed in step; gives their metrics and the networks.
 
     The seed fixes label noise, initial weights and the order of the images, for all arms alike; the split is one
     for all seeds.
@@ -155,7 +156,7 @@ def train_seed(
     train, test = _split(images, settings)
     generator = torch.Generator().manual_seed(seed)
     labels = _with_noise(images.labels, settings.label_noise, len(images.classes), generator)
-    pixels = _normalised(images.tensor(), train)
+    pixels = _normalised(images.tensor(), *_mean_and_std(images, train))
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         start = SmallConvNet(pixels.shape[1], len(images.classes), settings.width)
@@ -170,22 +171,19 @@ def train_seed(
             order = order[1:] + order[:1]  # no arm always comes first
             advance()
     base = arms[BASELINE]
-    runs, pictures = [], Pictures(images.classes)
+    runs = []
     for name, arm in arms.items():
-        metrics, features = evaluate(arm.model, pixels[test], images.labels[test], len(images.classes))
+        metrics = evaluate(arm.model, pixels[test], images.labels[test], len(images.classes))
         ratios = [ours / plain for ours, plain in zip(arm.seconds, base.seconds, strict=True)]
         metrics["milliseconds_per_step"] = 1000 * statistics.median(arm.seconds)
         metrics["time_ratio"] = statistics.median(ratios)
         runs.append({"arm": name, "seed": seed, "metrics": metrics, "settings": ARMS[name] or {}})
-        pictures.add(name, features, images.labels[test], images.pixels[test])
-    return runs, pictures
+    return runs, {name: arm.model for name, arm in arms.items()}
 
 
 @torch.no_grad()
-def evaluate(
-    model: SmallConvNet, pixels: Tensor, labels: Tensor, num_classes: int
-) -> tuple[dict[str, float], Tensor]:
-    """Metrics of a trained network on test images, and its pooled features `[N, D]`."""
+def evaluate(model: SmallConvNet, pixels: Tensor, labels: Tensor, num_classes: int) -> dict[str, float]:
+    """Metrics of a trained network on test images."""
     model.eval()
     with FeatureTap(model, "features", pool=True) as tap:
         found = []
@@ -201,7 +199,38 @@ def evaluate(
         "impurity": float(terms.impurity),
         "coverage_divergence": float(terms.coverage_divergence),
         "dead_features": int((features == 0).all(0).sum()),
-    }, features
+    }
+
+
+def _write_report(
+    results: dict[str, Any], images: data.Images, settings: Settings, out: Path, console: Console
+) -> Path:
+    from torchdiscern.lab import demo_page  # here, so that what is wrong with the settings does not wait for it
+
+    train, test = _split(images, settings)
+    trained = {seed: _unpacked(_networks_file(out, seed), images, settings) for seed in KEPT[: settings.seeds]}
+    pair = {f"{BASELINE}, seed {seed}": networks[BASELINE] for seed, networks in trained.items()}
+    shown = demo_page.Shown(images, test.sort().values, *_mean_and_std(images, train))
+    return demo_page.write_report(results, trained[KEPT[0]], pair, shown, out, console)
+
+
+def _networks_file(out: Path, seed: int) -> Path:
+    return out / f"networks-{seed}.safetensors"
+
+
+def _packed(networks: dict[str, SmallConvNet]) -> bytes:
+    """The weights of every arm in one file, so that all of a seed are there or none."""
+    return save(
+        {f"{arm}/{key}": one for arm, model in networks.items() for key, one in model.state_dict().items()}
+    )
+
+
+def _unpacked(file: Path, images: data.Images, settings: Settings) -> dict[str, SmallConvNet]:
+    found = load_file(file)
+    networks = {arm: SmallConvNet(images.pixels.shape[1], len(images.classes), settings.width) for arm in ARMS}
+    for arm, network in networks.items():
+        network.load_state_dict({key: found[f"{arm}/{key}"] for key in network.state_dict()})
+    return networks
 
 
 def _arm(start: SmallConvNet, name: str, settings: Settings, batches: int) -> Arm:
@@ -260,10 +289,14 @@ def _with_noise(labels: Tensor, share: float, num_classes: int, generator: torch
     return torch.where(wrong, torch.randint(num_classes, labels.shape, generator=generator), labels)
 
 
-def _normalised(pixels: Tensor, train: Tensor) -> Tensor:
-    values = pixels.float() / 255
-    mean, std = values[train].mean((0, 2, 3), keepdim=True), values[train].std((0, 2, 3), keepdim=True)
-    return (values - mean) / std.clamp_min(1e-6)
+def _mean_and_std(images: data.Images, train: Tensor) -> tuple[Tensor, Tensor]:
+    """Of each channel, over the training images, in [0, 1]."""
+    values = images.pixels[train].float() / 255
+    return values.mean((0, 2, 3)), values.std((0, 2, 3)).clamp_min(1e-6)
+
+
+def _normalised(pixels: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    return (pixels.float() / 255 - mean.view(1, -1, 1, 1)) / std.view(1, -1, 1, 1)
 
 
 def _has(results: dict[str, Any], seed: int) -> bool:
@@ -309,10 +342,16 @@ def _started(
             f"out: {str(target.parent)!r} holds results of other settings, images, arms or versions, expected "
             "none or the same; choose another folder with --out, or replace them with --overwrite."
         )
-    if kept["runs"] and not (target.parent / "pictures.npz").exists():
+    seeds = {run["seed"] for run in kept["runs"]}
+    gone = [
+        file.name for seed in KEPT if seed in seeds and not (file := _networks_file(target.parent, seed)).exists()
+    ]
+    if gone:
+        older = " (an earlier version kept pictures.npz, which shows too little now)"
         raise ValueError(
-            f"out: pictures.npz is gone from {str(target.parent)!r}, expected it beside its results; "
-            "choose another folder with --out, or replace the results with --overwrite."
+            f"out: {gone[0]} is not in {str(target.parent)!r}, expected it beside its results"
+            f"{older if (target.parent / 'pictures.npz').exists() else ''}; choose another folder with --out, or "
+            "replace the results with --overwrite."
         )
     if kept["finished"]:
         console.print(
@@ -322,8 +361,7 @@ def _started(
             markup=False,
         )
     else:
-        seeds = len({run["seed"] for run in kept["runs"]})
-        console.print(f"Going on where {target.parent} was left, after {seeds} seed(s).", markup=False)
+        console.print(f"Going on where {target.parent} was left, after {len(seeds)} seed(s).", markup=False)
     return kept
 
 

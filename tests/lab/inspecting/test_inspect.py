@@ -26,12 +26,13 @@ def test_what_a_report_of_a_run_holds(
     assert found.classes == run.made_with["classes"]
     assert found.files == [subject.images.files[row] for row in subject.rows]
     np.testing.assert_array_equal(found.labels, subject.labels)
-    assert [layer.name for layer in found.layers] == ["features", "pooled"]
+    (network,) = found.networks
+    assert [layer.name for layer in network.layers] == ["features", "pooled"]
     logits, _ = plain(subject, "pooled")
-    assert found.decisions is not None
-    np.testing.assert_array_equal(found.decisions.predicted, logits.argmax(1))
-    assert found.decisions.accuracy == pytest.approx(run.result["best"]["test"]["accuracy"])
-    assert float(found.layers[-1].impurity.mean()) == pytest.approx(
+    assert network.decisions is not None
+    np.testing.assert_array_equal(network.decisions.predicted, logits.argmax(1))
+    assert network.decisions.accuracy == pytest.approx(run.result["best"]["test"]["accuracy"])
+    assert float(network.layers[-1].impurity.mean()) == pytest.approx(
         run.result["best"]["test"]["impurity"], abs=1e-6
     )
     pixels, there = found.thumbnails(np.array([3, 0], np.int32))
@@ -47,6 +48,7 @@ def test_the_class_means_decide_where_the_classifier_is_of_other_classes(photos:
     path = saved(make_network("small", 7).module, tmp_path)
     found = inspect("small", str(tmp_path / "set"), weights=path, size=16)
     assert found.facts["Images"] == "12 of 12, 16 by 16 pixels"
-    assert found.decisions is not None
-    assert "nearest class mean" in found.decisions.source
+    (network,) = found.networks
+    assert network.decisions is not None
+    assert "nearest class mean" in network.decisions.source
     assert any("7 outputs and the data 2 classes" in note for note in found.notes)

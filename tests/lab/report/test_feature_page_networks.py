@@ -154,7 +154,7 @@ def test_a_choice_of_network_and_layer_stays(opened: Opened, three: Path) -> Non
 
 
 def mean(layer: Any) -> float:
-    return float(layer.impurity[~layer.dead & ~layer.broken].mean())
+    return float(layer.impurity[~layer.broken].mean())
 
 
 def test_deep_links_show_the_network_that_they_name(opened: Opened) -> None:

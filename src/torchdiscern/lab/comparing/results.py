@@ -1,7 +1,8 @@
 """The results of a comparison as typed objects, and as the files of its folder."""
 
 import json
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -16,6 +17,7 @@ from torchdiscern.lab.comparing.tuning import Tuning
 from torchdiscern.lab.evidence import Contrast, Metric, contrasts, interval_of_mean
 from torchdiscern.lab.files import write_atomically
 from torchdiscern.lab.measures import Measure, measure_of
+from torchdiscern.lab.training.folder import Run
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,13 @@ def gather(folder: Folder, failed: Sequence[Mapping[str, Any]] = ()) -> Results:
     return Results(runs, judged, _details(folder, kept, runs, measures, machines, failed))
 
 
+def kept_seeds(folder: Folder, arms: Iterable[str], seeds: Iterable[int]) -> list[int]:
+    """The seeds whose runs are done and have kept their weights, for all of the arms."""
+    arms = list(arms)
+    runs = {seed: [Run(folder.run(key_of(arm, seed))) for arm in arms] for seed in seeds}
+    return [seed for seed, of in runs.items() if all(run.finished and run.weights_file.exists() for run in of)]
+
+
 def write(results: Results, folder: Folder, console: Console) -> None:
     """Writes `results.json`, `results.csv`, `plots/` and `comparison.html`, and prints the table."""
     from torchdiscern.lab.comparison_report import csv_text, draw, result_table, save, write_comparison
@@ -130,11 +139,24 @@ def write(results: Results, folder: Folder, console: Console) -> None:
     if not results.runs:
         return
     write_atomically(folder.path / "results.csv", csv_text(found))
+    command = _report_command(results, folder)
     with console.status("Drawing"):
         save(draw(found), folder.path / "plots")
-        page = write_comparison(found, folder.path)
+        page = write_comparison(found, folder.path, command)
     console.print(result_table(found))
     console.print(f"Page, plots and numbers: {page}", markup=False, soft_wrap=True, highlight=False)
+    if command:
+        said = f"{command} shows what each feature tells apart"
+        console.print(said, markup=False, soft_wrap=True, highlight=False)
+
+
+def _report_command(results: Results, folder: Folder) -> str:
+    """What shows the features of the networks; empty where no seed's weights are kept for two arms."""
+    baseline = results.details["baseline"]
+    for arm in results.details["arms"]:
+        if arm != baseline and kept_seeds(folder, [baseline, arm], results.details["seeds"]):
+            return shlex.join(["torchdiscern", "report", str(folder.path)])
+    return ""
 
 
 def _contrasts(

@@ -36,12 +36,13 @@ _templates = Environment(
 ABOUT_RUN = ("best_epoch", "seconds", "machine")
 
 
-def write_comparison(results: Mapping[str, Any], out: Path) -> Path:
+def write_comparison(results: Mapping[str, Any], out: Path, report_command: str = "") -> Path:
     """Writes `comparison.html`, one file that loads nothing, into `out`.
 
     Args:
         results: as in `results.json`; what is absent or null there is left out, or said to be unknown.
         out: a folder; is made where it is missing.
+        report_command: what shows the networks' features; empty where their weights are not kept.
 
     Returns:
         The page.
@@ -89,6 +90,7 @@ def write_comparison(results: Mapping[str, Any], out: Path) -> Path:
             for one in results.get("failed") or []
         ],
         made=_made(results),
+        report_command=report_command.encode("utf-8", "replace").decode(),
     )
     make_folder(out, "out")
     write_atomically(out / "comparison.html", page)

@@ -37,7 +37,7 @@ def numbers_of(seen: Seen, index: int) -> Layer:
     Source: METHOD; the rest is extension.
     """
     layer = seen.layers[index]
-    shares = _shares(layer.activation, seen.labels, seen.num_classes)
+    shares = shares_of(layer.activation, seen.labels, seen.num_classes)
     spread = _spread(layer.activation, seen.labels, shares)
     removal = None
     if seen.reads_last and index == len(seen.layers) - 1:
@@ -72,7 +72,7 @@ def numbers_of(seen: Seen, index: int) -> Layer:
 
 
 @dataclass(frozen=True, eq=False)
-class _Shares:
+class Shares:
     """What follows from the class means; see `contents.Layer`."""
 
     distribution: NDArray[np.float64]
@@ -87,7 +87,8 @@ class _Shares:
     divergence: float
 
 
-def _shares(activation: NDArray[np.float32], labels: NDArray[np.int64], num_classes: int) -> _Shares:
+def shares_of(activation: NDArray[np.float32], labels: NDArray[np.int64], num_classes: int) -> Shares:
+    """What the class means of activations `[N, D]` come to, a block of images at a time."""
     width = activation.shape[1]
     # a metric takes two classes at least; one without images changes nothing
     metric = Owners(max(2, num_classes), width)
@@ -100,7 +101,7 @@ def _shares(activation: NDArray[np.float32], labels: NDArray[np.int64], num_clas
     purity = P.square().sum(0).clamp(1 / num_classes, 1)  # of a feature as small as eps it is less
     # a single class has a logarithm of 0; and no -0 for people
     impurity_renyi = functional.renyi(P) + 0.0 if num_classes > 1 else (owner < 0).double()
-    return _Shares(
+    return Shares(
         distribution=P[:num_classes].numpy(),
         mean=(metric.sums.sum(0) / metric.counts.sum()).numpy(),
         owner=owner.int().numpy(),
@@ -134,7 +135,7 @@ class _Spread:
     histograms: Histograms
 
 
-def _spread(activation: NDArray[np.float32], labels: NDArray[np.int64], shares: _Shares) -> _Spread:
+def _spread(activation: NDArray[np.float32], labels: NDArray[np.int64], shares: Shares) -> _Spread:
     count, width = activation.shape
     num_classes = len(shares.distribution)
     order, begins = places_by_class(labels, num_classes)

@@ -79,6 +79,7 @@ def subject_of(
     size: int | None = None,
     split: str = "auto",
     console: Console | None = None,
+    images: Images | None = None,
 ) -> Subject:
     """Finds what is to be inspected.
 
@@ -91,6 +92,7 @@ def subject_of(
         split: which images: `"test"`, `"val"`, `"train"`, `"all"`, or `"auto"` for the test images where the data
             has some and otherwise all.
         console: where to show how far it is.
+        images: those of `data`, or of a run whose `data` is None, where they have been read already.
 
     Returns:
         The subject, its weights loaded, its images not yet shown to it.
@@ -120,21 +122,23 @@ def subject_of(
                 f"{name}: got {str(value)!r} for the run {model!r}, which has its own, expected none; leave it "
                 "out."
             )
-    return _of_run(Run(model), data, tuple(layers), split, console)
+    return _of_run(Run(model), data, tuple(layers), split, console, images)
 
 
-def _of_run(run: Run, data: str | None, layers: tuple[str, ...], split: str, console: Console) -> Subject:
+def _of_run(
+    run: Run, data: str | None, layers: tuple[str, ...], split: str, console: Console, images: Images | None
+) -> Subject:
     run.result  # noqa: B018, says what is missing
     made, recipe = run.made_with, run.recipe
     inputs: Inputs
     if data is None:
-        prepared = prepared_again(run, console)
+        prepared = prepared_again(run, console, images)
         network, images, inputs, labels = prepared.network, prepared.images, prepared.inputs, prepared.labels
         parts = {"train": labels.train, "val": labels.val, "test": labels.test}
         target = labels.true
     else:
         network = trained_network(run)
-        images, inputs, target = images_for(run, data, console)
+        images, inputs, target = images_for(run, data, console, images)
         parts = dict(images.parts)
     part, rows = _rows(split, parts, (target >= 0).nonzero().flatten())
     subject = Subject(
@@ -156,7 +160,7 @@ def _of_run(run: Run, data: str | None, layers: tuple[str, ...], split: str, con
     if data is None and part == "all" and split == "auto":
         subject.notes.append("The run held no image out for testing, so those it learned from are shown.")
     weights = "of the best validation epoch" if recipe.val_fraction else "trained"
-    return _described(subject, f"{recipe.model}, arm {recipe.arm}, {run.folder}", weights, part)
+    return described(subject, f"{recipe.model}, arm {recipe.arm}, {run.folder}", weights, part)
 
 
 def _of_network(
@@ -215,7 +219,7 @@ def _of_network(
         title=model,
         notes=notes,
     )
-    return _described(subject, model, "published, for ImageNet" if weights is None else weights.name, part)
+    return described(subject, model, "published, for ImageNet" if weights is None else weights.name, part)
 
 
 def _rows(split: str, parts: Mapping[str, Tensor], whole: Tensor) -> tuple[str, Tensor]:
@@ -230,20 +234,27 @@ def _rows(split: str, parts: Mapping[str, Tensor], whole: Tensor) -> tuple[str, 
     return part, rows.sort().values
 
 
-def _described(subject: Subject, model: str, weights: str, part: str) -> Subject:
-    """Puts the network where it runs and its layers in order, and writes the facts."""
+def described(subject: Subject, model: str, weights: str, part: str) -> Subject:
+    """Puts the network where it runs and its layers in order, and writes the facts.
+
+    Args:
+        subject: without facts.
+        model, weights, part: the network, where its weights come from and which images these are, for people.
+
+    Raises:
+        ValueError: as for a layer that is not there, or gives no features.
+    """
     module = subject.network.module
     layers = _in_order(subject)
     module.to(subject.device).to(memory_format=memory_format_of(module)).eval()
     images = subject.images
     versions = environment.versions()
-    S = images.pixels.shape[-1]
     subject.facts.update(
         {
             "Model": model,
             "Weights": weights,
             "Data": images.name,
-            "Images": f"{len(subject.rows):,} of {len(images.labels):,}, {S} by {S} pixels",
+            "Images": count_of(images, len(subject.rows)),
             "Classes": f"{len(subject.classes):,}",
             "Split": part,
             "Fingerprint of the data": images.fingerprint,
@@ -257,6 +268,12 @@ def _described(subject: Subject, model: str, weights: str, part: str) -> Subject
         }
     )
     return replace(subject, layers=layers)
+
+
+def count_of(images: Images, shown: int) -> str:
+    """How many of the images are shown, in words."""
+    S = images.pixels.shape[-1]
+    return f"{shown:,} of {len(images.labels):,}, {S} by {S} pixels"
 
 
 def _in_words(mean: tuple[float, ...], std: tuple[float, ...]) -> str:

@@ -1,5 +1,6 @@
 """The model card of a run."""
 
+import shlex
 from html import escape
 from typing import Any
 
@@ -27,7 +28,8 @@ def card(run: Run, result: dict[str, Any]) -> str:
         _USE.format(folder=run.folder.name, channels=channels, size=size),
         "`model.safetensors` holds the weights under the network's own names. Normalisation: mean "
         f"{_numbers(made['mean'])}, deviation {_numbers(made['std'])} of pixels in [0, 1]. `torchdiscern export` "
-        "writes ONNX or a `torch.export` program, with normalisation inside.",
+        "writes ONNX or a `torch.export` program, with normalisation inside. "
+        f"`{shlex.join(['torchdiscern', 'report', run.folder.name])}` shows what each feature tells apart.",
         f"Classes, in the order of the outputs: {shown}.",
         "## Numbers",
         as_markdown(result),

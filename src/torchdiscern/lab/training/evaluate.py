@@ -51,15 +51,20 @@ def evaluate(run: Run, data: Path | None = None, console: Console | None = None)
         return measured(reader, torch.arange(len(target)), target, means)
 
 
-def prepared_again(run: Run, console: Console) -> Prepared:
+def prepared_again(run: Run, console: Console, images: Images | None = None) -> Prepared:
     """A finished run's own images and labels, and its network with the trained weights.
+
+    Args:
+        run: a finished one.
+        console: where to show how far it is.
+        images: the run's, where they have been read already.
 
     Raises:
         ValueError: no finished run, or other images than it was trained on.
     """
     run.result  # noqa: B018, says what is missing
     made, recipe = run.made_with, run.recipe
-    images, labels = load(recipe, console)
+    images, labels = load(recipe, console, images)
     if images.fingerprint != made["data"]["fingerprint"]:
         raise ValueError(
             f"data: the images of {recipe.data!r} are not those that {str(run.folder)!r} was trained on, "
@@ -71,13 +76,16 @@ def prepared_again(run: Run, console: Console) -> Prepared:
     return Prepared(recipe, images, labels, network, network.module, images.pixels, False, [], layers, mean, std)
 
 
-def images_for(run: Run, data: str, console: Console) -> tuple[Images, Inputs, Tensor]:
+def images_for(
+    run: Run, data: str, console: Console, images: Images | None = None
+) -> tuple[Images, Inputs, Tensor]:
     """Other images for a run, with its classes.
 
     Args:
         run: a finished one.
         data: as for `load_images`, with some of the run's classes.
         console: where to show how far it is.
+        images: those of `data`, where they have been read already.
 
     Returns:
         The images; what the run's network reads of them; and the run's class of each, `[N]`.
@@ -86,8 +94,9 @@ def images_for(run: Run, data: str, console: Console) -> tuple[Images, Inputs, T
         ValueError, OSError: no such data, or classes that the run does not know.
     """
     made = run.made_with
-    with reading(console) as progress:
-        images = load_images(data, made["image_size"], progress=progress)
+    if images is None:
+        with reading(console) as progress:
+            images = load_images(data, made["image_size"], progress=progress)
     known = {name: index for index, name in enumerate(made["classes"])}
     strange = [name for name in images.classes if name not in known]
     if strange:

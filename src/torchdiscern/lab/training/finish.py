@@ -1,6 +1,7 @@
 """What a run leaves when training is over: weights, numbers, model card."""
 
 import json
+import shlex
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,8 @@ def finish(run: Run, prepared: Prepared, keep: KeepBestAndLast, console: Console
     write_atomically(run.result_file, json.dumps(result, indent=2, allow_nan=False) + "\n")
     console.print(result_table(result))
     console.print(f"Model, numbers, log and card: {run.folder}", markup=False, soft_wrap=True)
+    command = shlex.join(["torchdiscern", "report", str(run.folder)])
+    console.print(f"{command} shows what each feature tells apart", markup=False, soft_wrap=True, highlight=False)
 
 
 def write_weights(path: Path, state: dict[str, Tensor]) -> None:

@@ -13,7 +13,7 @@ function overview(layer) {
       [
         ["features", whole(layer.features), `of ${layer.name}`],
         ["images", whole(files.length), `of ${plural(classes.length, "class", "classes")}`],
-        ["mean impurity", fixed(meanImpurity(layer)), "of the features that are not dead"],
+        ["mean impurity", fixed(meanImpurity(layer)), "Gini; a dead feature counts as 1"],
         ["classes that own a feature", `${whole(ownersIn(layer))} of ${whole(classes.length)}`],
         ["dead features", whole(dead), "zero on every image"],
         broken > 0 && ["broken features", whole(broken), "NaN or infinite on some image"],
@@ -44,9 +44,10 @@ const drawable = remembered((layer) => byOwner(layer).filter((j) => !layer.isDea
 /** How many classes own a feature. */
 const ownersIn = (layer) => ownedIn(layer).filter((many) => many > 0).length;
 
+/** As the metric has it: a dead feature counts as 1. */
 function meanImpurity(layer) {
-  const live = drawable(layer);
-  return live.reduce((sum, j) => sum + layer.get("impurity")[j], 0) / live.length;
+  const values = Array.from(byOwner(layer), (j) => layer.get("impurity")[j]).filter(Number.isFinite);
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
 /** Names the features that are on no chart. */
