@@ -133,7 +133,7 @@ def _on(subject: Subject, rows: Places) -> Subject:
     """A subject on some of its rows."""
     places = torch.from_numpy(np.searchsorted(subject.rows.numpy(), rows))
     facts = subject.facts | {"Images": count_of(subject.images, len(rows))}
-    return replace(subject, rows=subject.rows[places], labels=subject.labels[: len(places)], facts=facts)
+    return replace(subject, rows=subject.rows[places], labels=subject.labels[places], facts=facts)
 
 
 def _noted(subject: Subject, note: str) -> Subject:
