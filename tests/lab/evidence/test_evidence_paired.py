@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 from scipy import stats
 
@@ -42,3 +43,12 @@ def test_unpaired_numbers_are_refused() -> None:
         paired_difference([1.0], [1.0, 2.0])
     with pytest.raises(ValueError, match="values: got none"):
         paired_difference([], [])
+
+
+def test_differences_that_are_equal_but_for_the_rounding_of_float32_say_nothing_of_the_spread() -> None:
+    levels = np.array([0.9911012, 0.9877642], np.float32)
+    ours = (levels + np.float32(0.0011124)).tolist()
+    found = paired_difference(ours, levels.tolist())
+    assert found.difference == pytest.approx(0.0011124, rel=1e-3)
+    assert math.isnan(found.low)
+    assert math.isnan(found.p)

@@ -7,6 +7,8 @@ from statistics import fmean, stdev
 
 from scipy import stats
 
+FLOAT32 = 1e-6  # relative; differences that are equal but for the rounding of float32 have no spread
+
 
 @dataclass(frozen=True)
 class PairedDifference:
@@ -56,7 +58,8 @@ def paired_difference(
     if not differences:
         raise ValueError("values: got none, expected at least one pair; run at least one seed.")
     mean = fmean(differences)
-    if len(differences) == 1 or stdev(differences) <= 1e-12 * (abs(mean) + 1e-300):
+    rounding = FLOAT32 * max(map(abs, (*values, *baseline)))
+    if len(differences) == 1 or stdev(differences) <= rounding:
         return PairedDifference(mean, math.nan, math.nan, math.nan)
     test = stats.ttest_1samp(differences, 0.0)
     interval = test.confidence_interval(confidence)
