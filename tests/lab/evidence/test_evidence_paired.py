@@ -46,9 +46,10 @@ def test_unpaired_numbers_are_refused() -> None:
 
 
 def test_differences_that_are_equal_but_for_the_rounding_of_float32_say_nothing_of_the_spread() -> None:
-    levels = np.array([0.9911012, 0.9877642], np.float32)
-    ours = (levels + np.float32(0.0011124)).tolist()
-    found = paired_difference(ours, levels.tolist())
-    assert found.difference == pytest.approx(0.0011124, rel=1e-3)
+    right = np.array([892, 887])  # of 899 images
+    values, baseline = ((images / np.float32(899)).astype(np.float32).tolist() for images in (right + 1, right))
+    assert values[0] - baseline[0] != values[1] - baseline[1]
+    found = paired_difference(values, baseline)
+    assert found.difference == pytest.approx(1 / 899, rel=1e-3)
     assert math.isnan(found.low)
     assert math.isnan(found.p)
