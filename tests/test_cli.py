@@ -42,8 +42,10 @@ def test_an_error_is_one_sentence(tmp_path: Path, arguments: list[str], says: st
     assert result.returncode == 1
     assert result.stderr.startswith(f"torchdiscern: {says}")
     assert len(result.stderr.strip().splitlines()) == 1
-    debugged = run("demo", *arguments, "--debug", cwd=tmp_path)
-    assert "Traceback" in debugged.stderr
+
+
+def test_debug_shows_the_traceback() -> None:
+    assert "Traceback" in run("demo", "--seeds", "0", "--debug").stderr
 
 
 HIDE = """

@@ -165,7 +165,7 @@ def logged(run: Run, name: str) -> list[float]:
         return [float(row[name]) for row in csv.DictReader(file) if row[name]]
 
 
-@pytest.mark.parametrize("launcher", ["lightning", "torchrun"])
+@pytest.mark.parametrize("launcher", ["lightning", pytest.param("torchrun", marks=pytest.mark.long)])
 def test_two_processes_give_the_weights_of_one(folder: Path, alone: Run, launcher: str) -> None:
     by = TORCHRUN if launcher == "torchrun" else []
     out = folder / launcher
@@ -192,6 +192,7 @@ def test_several_trainings_in_a_script_of_ones_own(folder: Path) -> None:
         assert_same(Run(folder / f"two-{name}"), train(recipes[name], folder / name, console=Console(quiet=True)))
 
 
+@pytest.mark.long
 def test_a_killed_pair_resumes(folder: Path, alone: Run) -> None:
     out = folder / "killed"
     command = ["-m", "torchdiscern", "train", "recipe.yaml", "--set", "devices=2", "--out", str(out)]

@@ -52,7 +52,7 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, float]:
     return Run(folder), time.monotonic() - began
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in (1, 2))])
 def test_a_killed_run_ends_as_one_that_was_not(tmp_path: Path, unbroken: tuple[Run, float], seed: int) -> None:
     expected, seconds = unbroken
     moments = random.Random(seed)
