@@ -257,7 +257,7 @@ def test_labels_are_read_on_the_cpu_only() -> None:
     inputs.check_target(cast(Tensor, Label(Y)), features, 3)
 
 
-@pytest.mark.parametrize("label", [-1, -99, 6])
+@pytest.mark.parametrize("label", [-1, *(pytest.param(label, marks=pytest.mark.long) for label in (-99, 6))])
 def test_a_compiled_loss_stops_at_a_label_out_of_range(label: int) -> None:
     code = f"""
 import torch

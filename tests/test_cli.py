@@ -33,8 +33,10 @@ def test_no_arguments_show_the_commands() -> None:
     [
         (["--data", "nowhere"], "data: 'nowhere' is no folder"),
         (["--seeds", "0"], "seeds: got 0, expected at least 1"),
-        (["--label-noise", "1.5"], "label_noise: got 1.5, expected a share"),
-        (["--out", "/dev/null/here"], "out: cannot write to '/dev/null/here'"),
+        pytest.param(["--label-noise", "1.5"], "label_noise: got 1.5, expected a share", marks=pytest.mark.long),
+        pytest.param(
+            ["--out", "/dev/null/here"], "out: cannot write to '/dev/null/here'", marks=pytest.mark.long
+        ),
     ],
 )
 def test_an_error_is_one_sentence(tmp_path: Path, arguments: list[str], says: str) -> None:

@@ -135,6 +135,7 @@ class TestRun:
         assert "holds something else" in result.stderr
         assert (tmp_path / "results.json").read_text() == "my own notes"
 
+    @pytest.mark.long
     def test_a_folder_of_images(self, tmp_path: Path) -> None:
         found = digits()
         for name in ("3", "8", "5"):
