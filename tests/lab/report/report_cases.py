@@ -351,3 +351,8 @@ def _changes(first: Layer, second: Layer, random: np.random.Generator, usual: bo
         usual=np.sort(0.6 * distance * random.uniform(0.6, 1.1, len(distance))) if usual else None,
         usual_name="cross-entropy, seeds 0 and 1" if usual else "",
     )
+
+
+def changes_of(contents: Contents) -> Changes:
+    assert contents.changes is not None
+    return contents.changes

@@ -1,8 +1,5 @@
 """The page of a feature report, in a real browser: every panel shows the numbers that it was given."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import numpy as np
 import pytest
 from feature_pages import (
@@ -10,44 +7,31 @@ from feature_pages import (
     NO_NUMBER,
     Opened,
     cells,
-    chromium,
     downloaded,
     figures,
     go,
     lines,
     needs_browser,
-    opening,
     percent,
     short,
     shown,
     until,
 )
-from playwright.sync_api import Browser
+from feature_pages import (
+    browser as browser,
+)
+from feature_pages import (
+    opened as opened,
+)
+from feature_pages import (
+    report as report,
+)
 from report_cases import VIEWS, example
-
-from torchdiscern.lab.report.page import write_page
 
 pytestmark = needs_browser
 CONTENTS = example(layers=2, broken=(5,), gone=(2,), empty=(6,))
 NETWORK = CONTENTS.networks[0]
 LAST = NETWORK.layers[-1]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_page(CONTENTS, tmp_path_factory.mktemp("report") / "report.html")
-
-
-@pytest.fixture
-def opened(browser: Browser, report: Path) -> Iterator[Opened]:
-    with opening(browser, report) as opened:
-        yield opened
 
 
 def test_every_view_opens(opened: Opened) -> None:

@@ -5,7 +5,6 @@ import http.server
 import io
 import re
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +15,22 @@ from feature_pages import (
     DASH,
     NO_NUMBER,
     Opened,
-    chromium,
     downloaded,
     go,
     lines,
     needs_browser,
     open_all,
-    opening,
     shown,
     until,
+)
+from feature_pages import (
+    browser as browser,
+)
+from feature_pages import (
+    opened as opened,
+)
+from feature_pages import (
+    report as report,
 )
 from PIL import Image
 from playwright.sync_api import Browser
@@ -34,23 +40,6 @@ from torchdiscern.lab.report.page import write_page
 
 pytestmark = needs_browser
 CONTENTS = example(layers=2, broken=(5,), gone=(2,), empty=(6,))
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_page(CONTENTS, tmp_path_factory.mktemp("report") / "report.html")
-
-
-@pytest.fixture
-def opened(browser: Browser, report: Path) -> Iterator[Opened]:
-    with opening(browser, report) as opened:
-        yield opened
 
 
 def test_back_and_forward(opened: Opened) -> None:
