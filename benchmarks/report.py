@@ -100,7 +100,7 @@ def random_seen(images: int, features: int, classes: int, folder: Path) -> Seen:
     top = (order.astype(np.int32), np.take_along_axis(activation.T, order, 1), maps)
     layer = SeenLayer("pooled", activation, np.zeros(features, bool), top, pool_maps)
     weight = random.standard_normal((classes, features), np.float32)
-    return Seen(np.arange(images), labels, classes, [layer], activation, weight, None, True, pool)
+    return Seen(np.arange(images), labels, classes, [layer], activation, weight, None, False, True, pool)
 
 
 def thumbnails(places: NDArray[np.int32]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:

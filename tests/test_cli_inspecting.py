@@ -76,6 +76,9 @@ def test_labels_as_csv_and_the_files_that_are_left(folder: Path) -> None:
     )
     assert code == 0
     assert "AUROC" in said
+    assert "those of a network that was trained on other images find wrong labels better" in " ".join(
+        said.split()
+    )
     with (folder / "lists" / "labels.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     kept = (folder / "lists" / "kept.txt").read_text().splitlines()
@@ -102,6 +105,10 @@ def test_errors_are_one_sentence(folder: Path) -> None:
         "inspect timm/resnet18 --data digits": "weights: got none for 'timm/resnet18', expected a file",
         "labels run --data nowhere": "data: 'nowhere' is no folder",
         "labels run --out /dev/null/a.csv": "out: cannot write to '/dev/null'",
+        "labels run --out some": "out: 'some' is a folder, expected a file to write",
+        "labels run --out a.csv --cleaned ./a.csv": "cleaned: 'a.csv' is the file of --out, expected another",
+        "inspect run --out some": "out: 'some' is a folder, expected a file to write",
+        "inspect ./runn --data some": "model: './runn' is no folder .* did you mean 'run'",
     }
     results = several(folder, *(line.split() for line in says))
     for (line, expected), (sentence, said) in zip(says.items(), results, strict=True):

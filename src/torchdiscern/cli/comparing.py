@@ -41,7 +41,7 @@ def compare(
     address: Annotated[str | None, typer.Option(help="Of a running Ray cluster.")] = None,
     cpus: Annotated[float, typer.Option(help="Processors that each run takes of the cluster.")] = 1,
     gpus: Annotated[float, typer.Option(help="GPUs that each run takes of it.")] = 0,
-    out: Annotated[Path | None, typer.Option(help="Where it goes.  [default: runs/compare-NAME]")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where it goes.", show_default="runs/compare-NAME")] = None,
     settings: Set = None,
     keep_weights: Annotated[bool, typer.Option("--keep-weights", help="Keep the trained weights.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and train nothing.")] = False,

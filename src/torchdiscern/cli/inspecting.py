@@ -23,7 +23,8 @@ Shown = Annotated[
     str | None,
     typer.Option(
         "--data",
-        help="A folder with one folder of images a class, or a data set by name.  [default: a run's own]",
+        help="A folder with one folder of images a class, or a data set by name.",
+        show_default="a run's own",
     ),
 ]
 Weights = Annotated[
@@ -31,10 +32,10 @@ Weights = Annotated[
 ]
 Layers = Annotated[
     list[str] | None,
-    typer.Option("--layer", metavar="NAME", help="A layer to inspect.  [default: what the classifier reads]"),
+    typer.Option("--layer", metavar="NAME", help="A layer to inspect.", show_default="what the classifier reads"),
 ]
 Size = Annotated[
-    int | None, typer.Option(help="Pixels a side of the images.  [default: what the network is made for]")
+    int | None, typer.Option(help="Pixels a side of the images.", show_default="what the network is made for")
 ]
 Split = Annotated[
     str, typer.Option(help="Which images: test, val, train, all, or auto: test where there are some, else all.")
@@ -53,7 +54,7 @@ def inspect(
     split: Split = "auto",
     out: Annotated[
         Path | None,
-        typer.Option(help="The page.  [default: features.html, in the run's folder where MODEL is a run]"),
+        typer.Option(help="The page.", show_default="features.html, in the run's folder where MODEL is a run"),
     ] = None,
     parquet: Tables = False,
     debug: Debug = False,
@@ -65,6 +66,7 @@ def inspect(
 
     console = Console()
     page = out or (Path(model) if Path(model).is_dir() else Path()) / "features.html"
+    _check_room(page, parquet)
     found = inspect(model, data, weights=weights, layers=layer or (), size=size, split=split, console=console)
     _write(found, page, parquet, console)
 
@@ -80,13 +82,13 @@ def report(
         str | None,
         typer.Option(
             metavar="A,B",
-            help="Arms of a comparison; one alone stands beside the baseline.  "
-            "[default: the baseline and the named contrast's arm, else the first rival]",
+            help="Arms of a comparison; one alone stands beside the baseline.",
+            show_default="the baseline and the named contrast's arm, else the first rival",
         ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="The page.  [default: features.html, in the folder where one is named]"),
+        typer.Option(help="The page.", show_default="features.html, in the folder where one is named"),
     ] = None,
     parquet: Tables = False,
     debug: Debug = False,
@@ -98,8 +100,10 @@ def report(
 
     console = Console()
     chosen = [name.strip() for name in (arms or "").split(",") if name.strip()]
+    page = out or (run if run2 is None and run.is_dir() else Path()) / "features.html"
+    _check_room(page, parquet)
     found = report(run, run2, data=data, layers=layer or (), arms=chosen, console=console)
-    _write(found, out or (run if run2 is None else Path()) / "features.html", parquet, console)
+    _write(found, page, parquet, console)
 
 
 def labels(
@@ -117,20 +121,43 @@ def labels(
     """List the images whose label is doubtful, worst first, and the class that each stands nearer to."""
     from rich.console import Console
 
-    from torchdiscern.lab.files import make_folder, write_atomically
+    from torchdiscern.lab.files import check_file, write_atomically
     from torchdiscern.lab.inspecting import inspect
     from torchdiscern.lab.inspecting.label_list import as_csv, other_files, table
 
     console = Console()
-    for path in (out, *([cleaned] if cleaned else [])):
-        make_folder(path.parent, "out" if path is out else "cleaned")
+    check_file(out, "out")
+    if cleaned:
+        check_file(cleaned, "cleaned")
+        if cleaned.resolve() == out.resolve():
+            raise ValueError(
+                f"cleaned: {str(cleaned)!r} is the file of --out, expected another, as it would overwrite it; "
+                "choose another with --cleaned."
+            )
     found = inspect(model, data, weights=weights, size=size, split=split, console=console)
     console.print(table(found))
     write_atomically(out, as_csv(found))
     console.print(f"All of them: {out}", markup=False, soft_wrap=True)
     if cleaned:
-        write_atomically(cleaned, "".join(f"{name}\n" for name in other_files(found)))
+        kept, unwritable = other_files(found)
+        write_atomically(cleaned, "".join(f"{name}\n" for name in kept))
         console.print(f"All other images: {cleaned}", markup=False, soft_wrap=True)
+        if unwritable:
+            console.print(
+                f"{len(unwritable):,} of them are not in it, as a line cannot hold their names, first "
+                f"{unwritable[0]!r}; rename them.",
+                markup=False,
+            )
+
+
+def _check_room(page: Path, parquet: bool) -> None:
+    """Before hours of work, not after."""
+    from torchdiscern.lab.files import check_file
+    from torchdiscern.lab.report.parquet import check_pyarrow
+
+    check_file(page, "out")
+    if parquet:
+        check_pyarrow()
 
 
 def _write(found: "Contents", page: Path, parquet: bool, console: "Console") -> None:

@@ -11,7 +11,7 @@ from torchdiscern.cli.options import Data, Debug, Model, RecipeName, Set
 def demo(
     data: Annotated[
         Path | None,
-        typer.Option(help="A folder with one folder of images a class.  [default: handwritten digits]"),
+        typer.Option(help="A folder with one folder of images a class.", show_default="handwritten digits"),
     ] = None,
     out: Annotated[Path, typer.Option(help="Where the results go.")] = Path("runs/demo"),
     seeds: Annotated[int, typer.Option(help="Paired repetitions of every arm.")] = 5,
@@ -40,7 +40,9 @@ def train(
     recipe: RecipeName = None,
     data: Data = None,
     model: Model = None,
-    out: Annotated[Path | None, typer.Option(help="Where the run goes.  [default: runs/NAME-ARM-SEED]")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Where the run goes.", show_default="runs/NAME-ARM-SEED")
+    ] = None,
     settings: Set = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in OUT.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and train nothing.")] = False,
@@ -85,7 +87,9 @@ def evaluate(
     run: Annotated[Path, typer.Argument(help="The folder of a finished run.")],
     data: Annotated[
         Path | None,
-        typer.Option(help="Other images: a folder with one folder a class.  [default: the run's test images]"),
+        typer.Option(
+            help="Other images: a folder with one folder a class.", show_default="the run's test images"
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="A JSON file for the numbers.")] = None,
     debug: Debug = False,
@@ -112,7 +116,7 @@ def evaluate(
 def export(
     run: Annotated[Path, typer.Argument(help="The folder of a finished run.")],
     format: Annotated[str, typer.Option(help="onnx, torch.export or safetensors.")] = "onnx",
-    out: Annotated[Path | None, typer.Option(help="The file.  [default: in the run's folder]")] = None,
+    out: Annotated[Path | None, typer.Option(help="The file.", show_default="in the run's folder")] = None,
     debug: Debug = False,
 ) -> None:
     """Write a trained network as a file that other programs run, and check it."""

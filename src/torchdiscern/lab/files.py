@@ -37,6 +37,15 @@ def make_folder(path: Path, argument: str) -> None:
         ) from error
 
 
+def check_file(path: Path, argument: str) -> None:
+    """Makes the folder of a file that is to be written, or says in one sentence why it cannot be."""
+    if path.is_dir():
+        raise IsADirectoryError(
+            f"{argument}: {str(path)!r} is a folder, expected a file to write; choose another with --{argument}."
+        )
+    make_folder(path.parent, argument)
+
+
 def cache_folder() -> Path:
     """Where what was downloaded or computed once is kept: `TORCHDISCERN_CACHE`, else `~/.cache/torchdiscern`."""
     return Path(os.environ.get("TORCHDISCERN_CACHE") or "~/.cache/torchdiscern").expanduser()

@@ -69,3 +69,42 @@ def signed(num_classes: int) -> nn.Module:
 
 def grey(num_classes: int) -> nn.Module:
     return Signed(num_classes, 1)
+
+
+class Spoiling(nn.Module):
+    """Gives NaN for images that are rather blue."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.features = nn.Conv2d(3, 5, 4, 4)
+        self.pooled = nn.AdaptiveAvgPool2d(1)
+        self.classifier = nn.Linear(5, num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        blue = images.mean((2, 3)).argmax(1) == 2
+        found = self.pooled(self.features(images).abs().masked_fill(blue[:, None, None, None], torch.nan))
+        logits: Tensor = self.classifier(found.flatten(1))
+        return logits
+
+
+class Fixed(Signed):
+    """For five classes, whatever is asked."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__(5, 3)
+
+
+def spoiling(num_classes: int) -> nn.Module:
+    return Spoiling(num_classes)
+
+
+def fixed(num_classes: int) -> nn.Module:
+    return Fixed(num_classes)
+
+
+def of_no_number() -> nn.Module:
+    return Signed(5, 3)
+
+
+def failing(num_classes: int) -> nn.Module:
+    raise KeyError("backbone")

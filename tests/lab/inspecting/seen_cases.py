@@ -1,5 +1,6 @@
 """What a pass over random images might have left, for the tests of its statistics."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,15 +19,17 @@ def seen_of(
     *,
     weight: NDArray[Any] | None = None,
     bias: NDArray[Any] | None = None,
+    by_direction: bool = False,
     reads_last: bool = True,
     pool: list[int] | None = None,
     maps: bool = True,
     earlier: NDArray[Any] | None = None,
+    broken: Sequence[int] = (),
 ) -> Seen:
     """One layer, whose activations are the magnitudes of what is read, or two."""
     read = np.asarray(read, np.float32)
     places = np.arange(len(read)) if pool is None else np.array(pool)
-    layers = [layer_of("last", np.abs(read), len(places), maps)]
+    layers = [layer_of("last", np.abs(read), len(places), maps, broken)]
     if earlier is not None:
         layers.insert(0, layer_of("earlier", np.asarray(earlier, np.float32), len(places), maps))
     return Seen(
@@ -37,12 +40,15 @@ def seen_of(
         read=read,
         weight=None if weight is None else np.asarray(weight, np.float32),
         bias=None if bias is None else np.asarray(bias, np.float32),
+        by_direction=by_direction,
         reads_last=reads_last,
         pool=places.astype(np.int64),
     )
 
 
-def layer_of(name: str, activation: NDArray[np.float32], pool: int, maps: bool) -> SeenLayer:
+def layer_of(
+    name: str, activation: NDArray[np.float32], pool: int, maps: bool, broken: Sequence[int] = ()
+) -> SeenLayer:
     width = activation.shape[1]
     rng = np.random.default_rng(width)
     order = np.full((width, TOP), -1, np.int32)
@@ -54,7 +60,7 @@ def layer_of(name: str, activation: NDArray[np.float32], pool: int, maps: bool) 
     return SeenLayer(
         name=name,
         activation=activation,
-        broken=np.asarray(rng.random(width) < 0.2),
+        broken=np.isin(np.arange(width), broken),
         top=(order, values, rng.integers(256, size=(width, TOP, GRID, GRID)).astype(np.uint8) if maps else None),
         pool_maps=rng.integers(256, size=(pool, width, GRID, GRID)).astype(np.uint8) if maps else None,
     )

@@ -7,7 +7,7 @@ import torch
 from seen_cases import EDGES, random_seen, seen_of
 
 from torchdiscern.lab.inspecting import blocks
-from torchdiscern.lab.inspecting.decisions import classifier_of, decisions_of
+from torchdiscern.lab.inspecting.decisions import SPOKE, classifier_of, decisions_of
 from torchdiscern.lab.inspecting.layer_numbers import numbers_of
 from torchdiscern.lab.inspecting.seen import Seen
 from torchdiscern.lab.report.contents import Decisions, Layer
@@ -67,9 +67,9 @@ def test_logits_and_what_spoke_by_plain_loops(seed: int, own: bool, monkeypatch:
 
 
 def check_parts(features: np.ndarray, values: np.ndarray, parts: np.ndarray) -> None:
-    expected = [j for j in np.argsort(-parts, kind="stable") if parts[j] > 0][:6]
-    assert features.tolist() == expected + [-1] * (6 - len(expected))
-    assert values.tolist() == pytest.approx([*parts[expected], *[0] * (6 - len(expected))], rel=1e-5)
+    expected = [j for j in np.argsort(-parts, kind="stable") if parts[j] > 0][:SPOKE]
+    assert features.tolist() == expected + [-1] * (SPOKE - len(expected))
+    assert values.tolist() == pytest.approx([*parts[expected], *[0] * (SPOKE - len(expected))], rel=1e-5)
 
 
 @pytest.mark.parametrize(("seed", "own"), CASES)
@@ -92,8 +92,13 @@ def test_accuracy_by_few_features_is_the_metrics(seed: int, own: bool, monkeypat
     read, labels = torch.from_numpy(seen.read).double(), torch.from_numpy(seen.labels)
     means = ClassMeans(4, 21, signed=True)
     means.update(read, labels)
-    head = means.compute(), torch.from_numpy(classifier.weight), torch.from_numpy(classifier.bias)
+    bias = torch.from_numpy(classifier.bias)
     for k, (accuracy, by_class) in found.few.items():
+        if not own:  # nearest by the features that are kept
+            top = np.square(classifier.weight).argsort(1)[:, -k:]
+            bias = torch.tensor([-sum(classifier.weight[c, j] ** 2 for j in top[c]) / 2 for c in range(4)])
+            bias[3] = -torch.inf  # without images
+        head = means.compute(), torch.from_numpy(classifier.weight), bias
         metric = KFeatureAccuracy(*head, k)
         metric.update(read, labels)
         assert accuracy == pytest.approx(float(metric.compute()))
@@ -145,7 +150,9 @@ def test_odd_classifiers_keep_the_contract(name: str) -> None:
     for accuracy, by_class in found.few.values():
         assert 0 <= accuracy <= 1
         assert np.array_equal(np.isfinite(by_class), with_images)
-    assert found.spoke.shape == found.parts.shape == found.against.shape == found.against_parts.shape == (N, 6)
+    assert (
+        found.spoke.shape == found.parts.shape == found.against.shape == found.against_parts.shape == (N, SPOKE)
+    )
     assert found.logits.shape == found.biases.shape == (N, 2)
     assert found.predicted.shape == found.probability.shape == found.own_probability.shape == (N,)
     assert found.confusion.sum() == N

@@ -129,7 +129,7 @@ def test_a_run_and_two_runs(folder: Path) -> None:
 def test_other_images_by_name(folder: Path) -> None:
     found = report(folder / "runs" / "ce-0", folder / "runs" / "ce-1", data="digits")
     assert len(found.files) == 1797
-    assert found.notes == []
+    assert found.notes == ["Whether the run has learned from some of these images is not known."]
     assert report(folder, data="digits").facts["Images"].startswith("1,797 of")
 
 

@@ -336,7 +336,8 @@ def test_a_classifier_no_better_than_chance_is_set_aside(trained: Callable[..., 
     assert seen.bias is not None
     right = (np.argmax(seen.read @ seen.weight.T + seen.bias, 1) == seen.labels).mean()
     assert right > 0.5
-    assert seen.notes == []
+    (note,) = seen.notes
+    assert "in the order of their names" in note
     turned = replace(subject, labels=(subject.labels + 1) % 10)
     seen = seen_of(turned, tmp_path)
     assert (seen.weight, seen.bias) == (None, None)

@@ -146,7 +146,7 @@ def downloaded(page: Page, about: str) -> list[list[str]]:
 def short(value: float) -> str:
     size = abs(value)
     if size and (size < 1e-3 or size >= 1e6):
-        return re.sub(r"e([+-])0?", r"e\1", f"{value:.2e}").replace("-", MINUS, 1 if value < 0 else 0)
+        return re.sub(r"e([+-])0?", r"e\1", f"{value:.2e}").replace("-", MINUS)
     return shown(value, 0 if size >= 1000 else 1 if size >= 100 else 2 if size >= 10 else 3)
 
 

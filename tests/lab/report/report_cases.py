@@ -30,6 +30,7 @@ HOSTILE = [
     "x" * 300,
     "",
 ]
+PARTS = 12
 NETWORKS = ("cross-entropy", "scale-free", "entropy")
 ACCURACY = Table(
     "How accurate each network is",
@@ -170,13 +171,13 @@ def _layer(
     sums = np.zeros((many, features))
     np.add.at(sums, labels, acts)
     means = sums / np.maximum(counts, 1)[:, None]
+    flags = np.isin(np.arange(features), broken)
+    means[:, flags] = 0
     total = means.sum(0)
     P = np.divide(means, total, out=np.zeros_like(means), where=total > 0)
     gone = total == 0
     width = 0.25 * P * (1 - P) / np.sqrt(np.maximum(counts, 1) / 10)[:, None]
     square = (P**2).sum(0)
-    impurity = np.where(gone, 1.0, 1 - square)
-    impurity[[j for j in broken if j < features]] = np.nan
     coverage = P.sum(1) / max(P.sum(), 1e-12)
     prior = counts / counts.sum()
     present = (prior > 0) & (coverage > 0)
@@ -192,6 +193,7 @@ def _layer(
         middle[j, : len(some)] = some
         few = random.choice(len(labels), min(shown, len(labels)), replace=False)
         any_[j, : len(few)] = few
+    top[flags], middle[flags], any_[flags] = -1, -1, -1
     edges = np.linspace(0, np.maximum(acts.max(0), 1e-6), 25).T.astype(np.float32)
     own = np.zeros((features, 24), dtype=np.float32)
     rest = own.copy()
@@ -206,13 +208,15 @@ def _layer(
     with np.errstate(divide="ignore", invalid="ignore"):
         alike = np.nan_to_num((centred.T @ centred) / scale[:, None] / scale, nan=-2)
     np.fill_diagonal(alike, -2)
+    alike[flags], alike[:, flags] = -2, -2
     near = np.full((features, 5), -1, dtype=np.int32)
     likeness = np.zeros((features, 5), dtype=np.float32)
     best = np.argsort(-alike, 1)[:, :5]
     near[:, : best.shape[1]] = np.where(np.take_along_axis(alike, best, 1) > -2, best, -1)
     likeness[:, : best.shape[1]] = np.take_along_axis(alike, best, 1)
-    flags = np.zeros(features, dtype=bool)
-    flags[[j for j in broken if j < features]] = True
+
+    def unless_broken(values: NDArray[Any]) -> NDArray[np.float64]:
+        return np.where(flags, np.nan, values)
 
     def examples(rows: NDArray[np.int32]) -> Examples:
         values = np.take_along_axis(acts, np.maximum(rows, 0).T, 0).T.astype(np.float32)
@@ -223,16 +227,18 @@ def _layer(
         distribution=P,
         low=np.maximum(P - width, 0).astype(np.float32),
         high=np.minimum(P + width, 1).astype(np.float32),
-        mean=acts.mean(0).astype(np.float64),
+        mean=unless_broken(acts.mean(0)),
         owner=owner,
-        share=P.max(0),
-        impurity=impurity,
-        impurity_renyi=np.where(gone, 1.0, -np.log(np.maximum(square, 1e-12)) / max(np.log(many), 1e-12)),
-        effective=np.divide(1, square, out=np.zeros(features), where=~gone),
-        firing=(acts > 0).mean(0),
-        dead=gone,
+        share=unless_broken(P.max(0)),
+        impurity=unless_broken(np.where(gone, 1.0, 1 - square)),
+        impurity_renyi=unless_broken(
+            np.where(gone, 1.0, -np.log(np.maximum(square, 1e-12)) / max(np.log(many), 1e-12))
+        ),
+        effective=unless_broken(np.divide(1, square, out=np.zeros(features), where=~gone)),
+        firing=unless_broken((acts > 0).mean(0)),
+        dead=gone & ~flags,
         broken=flags,
-        removal=random.normal(-0.001, 0.002, features) if last else None,
+        removal=unless_broken(random.normal(-0.001, 0.002, features)) if last else None,
         coverage=coverage,
         prior=prior,
         divergence=float((coverage[present] * np.log(coverage[present] / prior[present])).sum()),
@@ -265,8 +271,8 @@ def _decisions(
     odds /= odds.sum(1, keepdims=True)
     predicted = logits.argmax(1).astype(np.int32)
     rows = np.arange(len(labels))
-    spoke, against = (np.full((len(labels), 6), -1, dtype=np.int32) for _ in range(2))
-    parts, against_parts = (np.zeros((len(labels), 6), dtype=np.float32) for _ in range(2))
+    spoke, against = (np.full((len(labels), PARTS), -1, dtype=np.int32) for _ in range(2))
+    parts, against_parts = (np.zeros((len(labels), PARTS), dtype=np.float32) for _ in range(2))
     for target, values, weights in (
         (spoke, parts, weight[predicted]),
         (against, against_parts, weight[predicted] - weight[labels]),
@@ -275,7 +281,8 @@ def _decisions(
             if target is against and predicted[i] == labels[i]:
                 continue
             each = acts[i] * weights[i]
-            best = np.argsort(-each)[:6]
+            best = np.argsort(-each)[:PARTS]
+            best = best[each[best] > 0]
             target[i, : len(best)], values[i, : len(best)] = best, each[best]
     confusion = np.zeros((many, many), dtype=np.int64)
     np.add.at(confusion, (labels, predicted), 1)

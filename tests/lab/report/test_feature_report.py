@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from feature_pages import chromium, needs_browser
 from report_cases import example
 
@@ -49,6 +50,8 @@ def test_features_of_a_run(trained: Callable[..., Run], tmp_path: Path) -> None:
 def test_what_is_wrong_is_said_as_everywhere(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"run: .* holds no result.json, expected the folder of a run"):
         report.features(tmp_path)
+    with pytest.raises(TypeError, match="model: got a Linear, expected a run or its folder, or a network's name"):
+        report.features(torch.nn.Linear(2, 2))  # type: ignore[arg-type]
     with pytest.raises(AttributeError, match="has no attribute 'feature'"):
         report.feature  # noqa: B018
 

@@ -8,15 +8,16 @@ import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from torch import Tensor
-from torch.nn.functional import pad
+from torch.nn.functional import normalize, pad
 
 from torchdiscern.lab.inspecting.blocks import row_blocks, small, strongest
 from torchdiscern.lab.inspecting.seen import Seen
+from torchdiscern.lab.networks.cosine import SMALL
 from torchdiscern.lab.report.contents import Decisions, Layer
 from torchdiscern.metrics import ClassMeans, KFeatureAccuracy
 
 FEW = (1, 5, 20)
-SPOKE = 6
+SPOKE = 12
 OWN, NEAREST_MEAN = "the network's own", "nearest class mean"
 
 
@@ -28,11 +29,17 @@ class Classifier:
         source: which, for people: `"the network's own"` or `"nearest class mean"`.
         weight: `[C, F]`.
         bias: `[C]`; minus infinity for a class that it cannot predict.
+        by_direction: whether it reads features at a length of 1.
     """
 
     source: str
     weight: NDArray[np.float64]
     bias: NDArray[np.float64]
+    by_direction: bool = False
+
+    def reads(self, features: Tensor) -> Tensor:
+        """What it multiplies by its weights, `[n, F]`."""
+        return normalize(features, dim=1, eps=SMALL) if self.by_direction else features
 
 
 def classifier_of(seen: Seen) -> Classifier:
@@ -46,7 +53,7 @@ def classifier_of(seen: Seen) -> Classifier:
     """
     if seen.weight is not None:
         bias = np.zeros(len(seen.weight)) if seen.bias is None else seen.bias.astype(np.float64)
-        return Classifier(OWN, seen.weight.astype(np.float64), bias)
+        return Classifier(OWN, seen.weight.astype(np.float64), bias, seen.by_direction)
     means, counts = _means(seen)
     return Classifier(NEAREST_MEAN, means, np.where(counts > 0, -np.square(means).sum(1) / 2, -np.inf))
 
@@ -67,16 +74,17 @@ def decisions_of(seen: Seen, layer: Layer) -> Decisions | None:
         return None
     classifier = classifier_of(seen)
     means, counts = _means(seen)
+    read_means, _ = _means(seen, classifier)
     few = {k: _Few(classifier, means, k) for k in FEW if k <= seen.read.shape[1]}
     decided: list[_Decided] = []
     right: list[NDArray[np.bool_]] = []
     for rows, block in row_blocks(seen.read):
         features, label = torch.from_numpy(block), torch.from_numpy(seen.labels[rows])
-        decided.append(_decided(features, label, classifier))
+        decided.append(_decided(classifier.reads(features), label, classifier))
         right.append(np.stack([(kept.predicted(features) == label).numpy() for kept in few.values()]))
     found = _Decided(*(np.concatenate(parts) for parts in zip(*decided, strict=True)))
     right_of_few = dict(zip(few, np.concatenate(right, axis=1), strict=True))
-    parts = np.where(counts[:, None] > 0, means * classifier.weight, np.nan)
+    parts = np.where(counts[:, None] > 0, read_means * classifier.weight, np.nan)
     owned = np.arange(seen.num_classes)[:, None] == layer.owner
     return Decisions(
         source=classifier.source,
@@ -104,6 +112,7 @@ class _Decided(NamedTuple):
 
 
 def _decided(features: Tensor, label: Tensor, classifier: Classifier) -> _Decided:
+    """Of features as the classifier reads them, `[n, F]`."""
     weight, bias = torch.from_numpy(classifier.weight), torch.from_numpy(classifier.bias)
     logits = features @ weight.T + bias
     predicted = logits.argmax(1)
@@ -132,22 +141,27 @@ class _Few:
         missing = max(0, 2 - len(means))
         weight, average = (pad(torch.from_numpy(x), (0, 0, 0, missing)) for x in (classifier.weight, means))
         bias = pad(torch.from_numpy(classifier.bias), (0, missing), value=-torch.inf)
-        metric = KFeatureAccuracy(average, weight, bias, k)
+        kept = KFeatureAccuracy(average, weight, bias, k).kept
+        if classifier.source == NEAREST_MEAN:
+            # the distance over the features that are kept: that over all would speak for short means alone
+            bias = torch.where(bias.isfinite(), -kept.square().sum(1) / 2, bias)
         # almost all of it is 0
-        self._kept = csr_array(metric.kept.numpy())
-        self._bias = metric.bias
+        self._kept, self._bias = csr_array(kept.numpy()), bias
 
     def predicted(self, features: Tensor) -> Tensor:
         logits = self._kept @ features.T.contiguous().numpy()
         return (torch.from_numpy(logits).T + self._bias).argmax(1)
 
 
-def _means(seen: Seen) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Signed class means of what is read, `[C, F]`, and the images of each class, `[C]`."""
+def _means(seen: Seen, classifier: Classifier | None = None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Signed class means of the features, `[C, F]`, as the classifier reads them if given, and the images of each
+    class, `[C]`."""
     # a metric takes two classes at least; one without images changes nothing
     metric = ClassMeans(max(2, seen.num_classes), seen.read.shape[1], signed=True)
     for rows, block in row_blocks(seen.read):
-        metric.update(torch.from_numpy(block), torch.from_numpy(seen.labels[rows]))
+        features = torch.from_numpy(block)
+        features = features if classifier is None else classifier.reads(features)
+        metric.update(features, torch.from_numpy(seen.labels[rows]))
     return metric.compute()[: seen.num_classes].numpy(), metric.counts[: seen.num_classes].numpy()
 
 

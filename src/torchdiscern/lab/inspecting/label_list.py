@@ -11,6 +11,7 @@ from torchdiscern.lab.report.contents import Contents
 
 COLUMNS = ("file", "label", "nearer", "margin", "features")
 SHOWN = 20
+NO_LINE = set("\n\r\ufffd")  # the last stands for bytes that are no text
 
 
 def rows_of(contents: Contents) -> list[tuple[str, str, str, str, str]]:
@@ -36,16 +37,24 @@ def as_csv(contents: Contents) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    writer.writerows(rows_of(contents))
+    for file, label, nearer, *numbers in rows_of(contents):
+        writer.writerow([*map(_no_formula, (file, label, nearer)), *numbers])
     return text.getvalue()
 
 
-def other_files(contents: Contents) -> list[str]:
-    """The images that are not in the list, in their order."""
+def _no_formula(text: str) -> str:
+    """As the page's tables have it: nothing that a spreadsheet would run."""
+    return f"'{text}" if text[:1] in "=+-@\t\r" else text
+
+
+def other_files(contents: Contents) -> tuple[list[str], list[str]]:
+    """The images that are not in the list, in their order, and those whose names no line can hold."""
     doubtful = (
         set() if contents.networks[0].suspicions is None else set(contents.networks[0].suspicions.rows.tolist())
     )
-    return [name for row, name in enumerate(contents.files) if row not in doubtful]
+    names = [name for row, name in enumerate(contents.files) if row not in doubtful]
+    bad = [name for name in names if NO_LINE & set(name)]
+    return [name for name in names if not NO_LINE & set(name)], bad
 
 
 def table(contents: Contents) -> Table:
@@ -54,7 +63,7 @@ def table(contents: Contents) -> Table:
     found = contents.networks[0].suspicions
     worth = [] if found is None else [found.rule, *found.worth]
     shown = Table(
-        title=f"{len(rows):,} of {len(contents.files):,} labels are doubtful"
+        title=f"{len(rows):,} of {len(contents.files):,} images stand nearer to another class than to their label"
         + (f"; the first {SHOWN}" if len(rows) > SHOWN else ""),
         caption="\n".join(map(escape, [*worth, *contents.notes])),
         caption_justify="left",

@@ -1,6 +1,6 @@
 """The numbers of one layer's features, from what a pass over the images left."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torchdiscern.lab.inspecting.likeness import most_alike
 from torchdiscern.lab.inspecting.removed_one import accuracy_change
 from torchdiscern.lab.inspecting.seen import Seen
 from torchdiscern.lab.inspecting.share_intervals import REPLICATES, draws_of, share_intervals
-from torchdiscern.lab.report.contents import Histograms, Layer
+from torchdiscern.lab.report.contents import Examples, Histograms, Layer
 from torchdiscern.lab.seeds import derived
 from torchdiscern.metrics import Owners
 
@@ -37,8 +37,9 @@ def numbers_of(seen: Seen, index: int) -> Layer:
     Source: METHOD; the rest is extension.
     """
     layer = seen.layers[index]
-    shares = shares_of(layer.activation, seen.labels, seen.num_classes)
-    spread = _spread(layer.activation, seen.labels, shares)
+    broken = layer.broken
+    shares = shares_of(layer.activation, seen.labels, seen.num_classes, broken)
+    spread = _spread(layer.activation, seen.labels, shares, broken)
     removal = None
     if seen.reads_last and index == len(seen.layers) - 1:
         classifier = classifier_of(seen)
@@ -49,22 +50,22 @@ def numbers_of(seen: Seen, index: int) -> Layer:
         distribution=shares.distribution,
         low=spread.low,
         high=spread.high,
-        mean=shares.mean,
+        mean=_unless(broken, shares.mean),
         owner=shares.owner,
-        share=shares.share,
-        impurity=shares.impurity,
-        impurity_renyi=shares.impurity_renyi,
-        effective=shares.effective,
-        firing=spread.firing,
-        dead=shares.owner < 0,
-        broken=layer.broken,
-        removal=removal,
+        share=_unless(broken, shares.share),
+        impurity=_unless(broken, shares.impurity),
+        impurity_renyi=_unless(broken, shares.impurity_renyi),
+        effective=_unless(broken, shares.effective),
+        firing=_unless(broken, spread.firing),
+        dead=(shares.owner < 0) & ~broken,
+        broken=broken,
+        removal=None if removal is None else _unless(broken, removal),
         coverage=shares.coverage,
         prior=shares.prior,
         divergence=shares.divergence,
-        top=top_of(layer),
-        middling=middling_of(seen, index, spread.median),
-        random=random_of(seen, index),
+        top=_no_images(broken, top_of(layer)),
+        middling=_no_images(broken, middling_of(seen, index, spread.median)),
+        random=_no_images(broken, random_of(seen, index)),
         histograms=spread.histograms,
         nearest=nearest,
         likeness=likeness,
@@ -87,13 +88,30 @@ class Shares:
     divergence: float
 
 
-def shares_of(activation: NDArray[np.float32], labels: NDArray[np.int64], num_classes: int) -> Shares:
-    """What the class means of activations `[N, D]` come to, a block of images at a time."""
+def _unless(broken: NDArray[np.bool_], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.where(broken, np.nan, values)
+
+
+def _no_images(broken: NDArray[np.bool_], examples: Examples) -> Examples:
+    return replace(examples, rows=np.where(broken[:, None], np.int32(-1), examples.rows))
+
+
+def shares_of(
+    activation: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    num_classes: int,
+    broken: NDArray[np.bool_],
+) -> Shares:
+    """What the class means of activations `[N, D]` come to, a block of images at a time.
+
+    Features that are `broken`, `[D]`, come to what features do that never fire.
+    """
     width = activation.shape[1]
     # a metric takes two classes at least; one without images changes nothing
     metric = Owners(max(2, num_classes), width)
     for rows, block in row_blocks(activation):
         metric.update(torch.from_numpy(block), torch.from_numpy(labels[rows]))
+    metric.sums[:, torch.from_numpy(broken)] = 0
     ownership = metric.compute()
     owner, share = ownership.owner.reshape(width), ownership.share.reshape(width)  # scalars of a single feature
     P = functional.distribution_of_means(metric.class_means, eps=metric.eps)
@@ -135,7 +153,9 @@ class _Spread:
     histograms: Histograms
 
 
-def _spread(activation: NDArray[np.float32], labels: NDArray[np.int64], shares: Shares) -> _Spread:
+def _spread(
+    activation: NDArray[np.float32], labels: NDArray[np.int64], shares: Shares, broken: NDArray[np.bool_]
+) -> _Spread:
     count, width = activation.shape
     num_classes = len(shares.distribution)
     order, begins = places_by_class(labels, num_classes)
@@ -148,6 +168,7 @@ def _spread(activation: NDArray[np.float32], labels: NDArray[np.int64], shares: 
     for start in range(0, width, step):
         block = slice(start, min(start + step, width))
         a = np.ascontiguousarray(activation[order, block].T)
+        a[broken[block]] = 0
         ordered = np.sort(a, axis=1)
         constant[block] = ordered[:, 0] == ordered[:, -1]
         silent = (ordered <= 0).sum(1)

@@ -1,6 +1,7 @@
 """A network by its name, with the weights of a file."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -15,6 +16,7 @@ from torchdiscern.lab.training.prepared import WEIGHTS_AT_HAND
 
 FAMILIES = ("timm/", "torchvision/")
 WIDTH = 64  # of our own networks, where nobody says otherwise
+SURPLUS = 0.1  # of a file's tensors may have no place, such as an auxiliary classifier's
 ANY = 2  # classes of a network that is built to see how it is built
 
 
@@ -60,7 +62,7 @@ def load_network(model: str, weights: Path | None, size: int | None, layers: tup
             )
         return Loaded(_built(model, ANY, size, layers), 0, [])
     found = _read(weights)
-    network = _built(model, ANY, size, layers)
+    network = _as_it_comes(model, found, size, layers)
     stem = next(((n, p) for n, p in network.module.named_parameters() if p.ndim == 4), None)
     options: dict[str, int] = {"channels": network.channels}
     if stem is not None and stem[0] in found and found[stem[0]].ndim == 4:
@@ -82,6 +84,23 @@ def load_network(model: str, weights: Path | None, size: int | None, layers: tup
     if not num_classes:
         notes.append(f"The file {weights.name} holds no weights of the classifier {name!r}.")
     return Loaded(network, num_classes, notes)
+
+
+def _as_it_comes(model: str, found: Mapping[str, Tensor], size: int | None, layers: tuple[str, ...]) -> Network:
+    """A network of any number of classes; of a user's function that heeds no number, of as many as it makes."""
+    try:
+        return _built(model, ANY, size, layers)
+    except ValueError:
+        if ":" in model:
+            for number in dict.fromkeys(len(one) for one in _linear(found)):
+                with suppress(ValueError):
+                    return _built(model, number, size, layers)
+        raise
+
+
+def _linear(found: Mapping[str, Tensor]) -> list[Tensor]:
+    """Matrices, the last first, also of convolutions over one position."""
+    return [one for one in reversed(list(found.values())) if one.ndim >= 2 and one[0, 0].numel() == 1]
 
 
 def _built(
@@ -130,7 +149,7 @@ def _read(weights: Path) -> dict[str, Tensor]:
             found = load_file(weights)
         else:
             found = torch.load(weights, map_location="cpu", weights_only=True)
-            for inside in ("state_dict", "model"):
+            for inside in ("state_dict", "model_state_dict", "model"):
                 found = found[inside] if isinstance(found.get(inside), Mapping) else found
         if not found or not all(isinstance(value, Tensor) for value in found.values()):
             raise TypeError
@@ -139,6 +158,9 @@ def _read(weights: Path) -> dict[str, Tensor]:
             f"weights: {str(weights)!r} could not be read as tensors by name ({type(error).__name__}), expected "
             "a .safetensors file, or a .pt file with a state_dict; save model.state_dict() alone."
         ) from error
+    for wrapper in ("module.", "_orig_mod."):  # of DataParallel and torch.compile
+        if all(name.startswith(wrapper) for name in found):
+            found = {name.removeprefix(wrapper): value for name, value in found.items()}
     return dict(found)
 
 
@@ -164,10 +186,16 @@ def _fill(network: Network, found: dict[str, Tensor], weights: Path, model: str)
             f"weights: {str(weights)!r} has {come} for {name!r} of {model!r} ({len(lacking)} such), expected "
             f"{list(own[name].shape)}{first or '; name the network that they are of, and its size.'}"
         )
-    network.module.load_state_dict(fitting, strict=False)
     strange = sorted(set(found) - set(own))
     if not strange:
+        network.module.load_state_dict(fitting, strict=False)
         return []
+    if len(strange) > SURPLUS * len(found):
+        raise ValueError(
+            f"weights: {len(strange)} of {len(found)} tensors of {str(weights)!r} have no place in {model!r}, "
+            f"such as {strange[0]!r}, expected the weights of this very network; name the one they are of."
+        )
+    network.module.load_state_dict(fitting, strict=False)
     return [
         f"The file {weights.name} holds {len(strange)} tensor(s) that {model} has no place for, such as "
         f"{strange[0]!r}."

@@ -92,9 +92,12 @@ def source_of(runs: Sequence[probe.Run], layer: nn.Module, name: str, feature_di
     axis = axis_of(gave, feature_dim)
     if positions(gave, axis) is not None:
         return Source(name, axis, False)
-    if gave.flatten(1).shape[1] != gave.shape[axis] or not bool((gave != 0).any()):
-        return None  # tokens that form no square; zeros are the mean of anything
+    if gave.flatten(1).shape[1] != gave.shape[axis]:
+        return None  # tokens that form no square
     pooled = gave.flatten(1).float()
+    whole = pooled.isfinite().all(1)
+    if not bool((pooled[whole] != 0).any()):
+        return None  # zeros are the mean of anything
     for index in reversed(range(at)):
         run = runs[index]
         values = tensor_of(run.gave)
@@ -102,7 +105,11 @@ def source_of(runs: Sequence[probe.Run], layer: nn.Module, name: str, feature_di
             continue
         for axis in (1, -1) if values.ndim == 4 else (-1,):
             maps = positions(values, axis)
-            if maps is not None and maps.shape[1] == pooled.shape[1] and _close(maps.mean((2, 3)), pooled):
+            if (
+                maps is not None
+                and maps.shape[1] == pooled.shape[1]
+                and _close(maps[whole].mean((2, 3)), pooled[whole])
+            ):
                 return Source(run.name, axis, True)
     return None
 

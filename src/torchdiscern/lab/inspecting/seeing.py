@@ -30,7 +30,7 @@ from torchdiscern.lab.inspecting.maps import (
 from torchdiscern.lab.inspecting.seen import Seen, SeenLayer
 from torchdiscern.lab.inspecting.subject import Subject
 from torchdiscern.lab.networks import probe
-from torchdiscern.lab.networks.cosine import weight_of
+from torchdiscern.lab.networks.cosine import CosineLinear, weight_of
 from torchdiscern.lab.seeds import generator
 from torchdiscern.lab.training.batches import EvalBatches
 from torchdiscern.lab.training.prepared import memory_format_of
@@ -67,6 +67,7 @@ def see(subject: Subject, folder: Path, console: Console) -> Seen:
     rows: list[Tensor] = []
     labels: list[Tensor] = []
     pool: list[Tensor] = []
+    wordless: list[int] = []
     count = 0
     with reading(console, "Showing images to the network") as progress:
         batches = _batches(subject, careful, progress)
@@ -82,29 +83,41 @@ def see(subject: Subject, folder: Path, console: Console) -> Seen:
         with FeatureTap(module, *tapped) as tap, _heard(classifier) as heard:
             for batch in chain([first], batches):
                 module(batch.images)
-                features = tap.features
-                said = heard[0].flatten(1).float().nan_to_num(0, 0, 0)
+                said, features = heard[0].flatten(1).float(), tap.features
+                # one image without a number would count against every feature
+                numbers = said.isfinite().any(1)
+                planned = batch.planned[numbers.cpu()]
+                wordless += batch.planned[~numbers.cpu()].tolist()
+                if not len(planned):
+                    continue
+                said = said[numbers].nan_to_num(0, 0, 0)
                 read.add(said)
-                chosen = of_pool[batch.planned]
+                chosen = of_pool[planned]
                 for layer in layers:
-                    layer.add(features, count, chosen)
+                    layer.add({name: given[numbers] for name, given in features.items()}, count, chosen)
                 layers[-1].compare(said)
-                target = subject.labels[batch.planned]
+                target = subject.labels[planned]
                 if right is not None:
                     right.add(said, target)
-                rows.append(subject.rows[batch.planned])
+                rows.append(subject.rows[planned])
                 labels.append(target)
                 pool.append(count + chosen.nonzero().flatten())
                 count += len(target)
+    if not count:
+        raise ValueError(
+            f"model: gives NaN or infinity alone for all of {len(wordless):,} images, expected numbers; look at "
+            "its weights."
+        )
     places = torch.cat(pool)
     last = layers[-1]
-    notes = [*_missing(subject, careful), *(note for layer in layers for note in layer.notes())]
-    if subject.by_order and right is not None and right.by_chance():
-        notes.append(
-            f"The classifier is right for {right.correct:,} of {right.total:,} images, no more than by chance, "
-            "so its classes are others or in another order; decisions are those of the nearest class mean."
-        )
-        right = None
+    notes = [
+        *_missing(subject, careful),
+        *_wordless(subject, wordless),
+        *(note for layer in layers for note in layer.notes()),
+    ]
+    if subject.by_order and right is not None:
+        notes.append(right.in_words())
+        right = None if right.by_chance() else right
     return Seen(
         rows=torch.cat(rows).numpy(),
         labels=torch.cat(labels).numpy(),
@@ -113,6 +126,7 @@ def see(subject: Subject, folder: Path, console: Console) -> Seen:
         read=read.done(count, (classifier.in_features,), np.float32),
         weight=None if right is None else right.weight.cpu().numpy(),
         bias=None if right is None or right.bias is None else right.bias.cpu().numpy(),
+        by_direction=right is not None and isinstance(classifier, CosineLinear),
         reads_last=last.is_read,
         pool=places.numpy(),
         notes=notes,
@@ -278,8 +292,8 @@ class _Layer:
             return []
         first = ", ".join(map(str, bad[:5])) + (", ..." if len(bad) > 5 else "")
         return [
-            f"{len(bad)} feature(s) of {self.name} gave NaN or infinity on some image, which counts as 0 for "
-            f"them: {first}."
+            f"{len(bad)} feature(s) of {self.name} gave NaN or infinity on some images and are left out of the "
+            f"numbers of features; in decisions such an activation counts as 0: {first}."
         ]
 
     def done(self, pool: int) -> SeenLayer:
@@ -314,6 +328,28 @@ class _Right:
         """Whether guessing does as well, up to twice its standard deviation."""
         share = 1 / len(self.weight)
         return self.correct <= self.total * share + 2 * sqrt(self.total * share * (1 - share))
+
+    def in_words(self) -> str:
+        if self.by_chance():
+            return (
+                f"The classifier is right for {self.correct:,} of {self.total:,} images, no more than by chance: "
+                "its classes are others or in another order than by name, its images were normalised otherwise, "
+                "or it has learned nothing."
+            )
+        return (
+            f"The classifier's {len(self.weight):,} outputs are taken for the data's classes in the order of "
+            "their names, since weights name no classes."
+        )
+
+
+def _wordless(subject: Subject, planned: list[int]) -> list[str]:
+    if not planned:
+        return []
+    first = subject.images.files[int(subject.rows[planned[0]])]
+    return [
+        f"{len(planned):,} image(s), for which the classifier reads NaN or infinity alone, are left out; the "
+        f"first is {first!r}."
+    ]
 
 
 def _missing(subject: Subject, careful: Careful) -> list[str]:

@@ -47,9 +47,10 @@ class Seen:
         num_classes: C.
         layers: those inspected, in the network's order.
         read: `[N, F]`, what the classifier read, with its sign; 0 where that is NaN or infinite. On disk.
-        weight: `[C, F]`, whose products with `read`, with `bias` added, order the classes as the network does;
-            None where it was made for other classes.
+        weight: `[C, F]`, whose products with `read`, with `bias` added, are the network's logits; None where it
+            was made for other classes.
         bias: `[C]`, None where there is none.
+        by_direction: whether the logits are those of `read` at a length of 1, as classifiers of cosines have it.
         reads_last: whether the classifier reads the last layer's features, one to one.
         pool: `[n]`, the places, ascending, of which maps are kept, drawn at random.
         notes: what the reader must know, in sentences.
@@ -62,6 +63,7 @@ class Seen:
     read: Small
     weight: Small | None
     bias: Small | None
+    by_direction: bool
     reads_last: bool
     pool: Places
     notes: list[str] = field(default_factory=list)

@@ -11,12 +11,12 @@ import torch
 from numpy.typing import NDArray
 from rich.console import Console
 
-from torchdiscern.lab.inspecting.decisions import decisions_of
+from torchdiscern.lab.inspecting.decisions import NEAREST_MEAN, decisions_of
 from torchdiscern.lab.inspecting.layer_numbers import numbers_of, shares_of
 from torchdiscern.lab.inspecting.matching import match
 from torchdiscern.lab.inspecting.seeing import see
 from torchdiscern.lab.inspecting.seen import Places
-from torchdiscern.lab.inspecting.subject import Subject, count_of
+from torchdiscern.lab.inspecting.subject import NEAREST, Subject, count_of
 from torchdiscern.lab.inspecting.suspicions import suspicions_of
 from torchdiscern.lab.inspecting.thumbnails import thumbnails_of
 from torchdiscern.lab.report.contents import Changes, Contents, Inspected
@@ -106,8 +106,10 @@ def _look(name: str, subject: Subject, console: Console) -> _Looked:
     with tempfile.TemporaryDirectory(prefix="torchdiscern-") as folder:
         seen = see(subject, Path(folder), console)
         layers = [numbers_of(seen, index) for index in range(len(seen.layers))]
-        inspected = Inspected(name, layers, decisions_of(seen, layers[-1]), suspicions_of(seen, layers[-1]))
-    return _Looked(inspected, seen.rows, seen.notes)
+        decisions = decisions_of(seen, layers[-1])
+        suspicions = suspicions_of(seen, layers[-1], subject.about_labels)
+    nearest = [NEAREST] if decisions is not None and decisions.source == NEAREST_MEAN else []
+    return _Looked(Inspected(name, layers, decisions, suspicions), seen.rows, [*seen.notes, *nearest])
 
 
 def _changes(
@@ -126,7 +128,8 @@ def _distribution(subject: Subject, console: Console) -> NDArray[np.float64]:
     """`P` of a network's last layer."""
     with tempfile.TemporaryDirectory(prefix="torchdiscern-") as folder:
         seen = see(replace(subject, layers=subject.layers[-1:]), Path(folder), console)
-        return shares_of(seen.layers[-1].activation, seen.labels, seen.num_classes).distribution
+        last = seen.layers[-1]
+        return shares_of(last.activation, seen.labels, seen.num_classes, last.broken).distribution
 
 
 def _on(subject: Subject, rows: Places) -> Subject:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from pathlib import Path
 
 import torch
@@ -24,8 +25,16 @@ from torchdiscern.lab.training.trained import trained_network
 
 SPLITS = ("auto", "test", "val", "train", "all")
 NEAREST = (
-    "Decisions are those of the nearest class mean; each image counts in the mean of its own class, so that its "
+    "Decisions are those of the nearest class mean: each image counts in the mean of its own class, so that its "
     "accuracy is better than on other images, and its probabilities mean little."
+)
+OWN_FEATURES = (
+    "The features are the run's own; those of a network that was trained on other images find wrong labels "
+    "better: torchdiscern labels efficientnet-lite0 --data ..."
+)
+LEARNED = (
+    "The run has learned from some of these images with their labels, but not with those made wrong for the "
+    "trial: it finds these more easily than labels that it was given wrong."
 )
 VERSIONS = ("torchdiscern", "torch", "timm", "torchvision")
 
@@ -50,6 +59,7 @@ class Subject:
         title: for people.
         facts: of the overview: name and value, for people.
         notes: what the reader must know, in sentences.
+        about_labels: what who looks for wrong labels must know besides.
     """
 
     network: Network
@@ -68,6 +78,7 @@ class Subject:
     title: str
     facts: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    about_labels: list[str] = field(default_factory=list)
 
 
 def subject_of(
@@ -111,10 +122,11 @@ def subject_of(
         return _of_network(model, data, weights, tuple(layers), size, split, console)
     if not Path(model).is_dir():
         names = [*network_names(), *(f"{family}resnet18" for family in FAMILIES)]
+        close = get_close_matches(model, _folders_beside(model), n=2)
         raise ValueError(
             f"model: {model!r} is no folder and no network that is known, expected the folder of a run, "
             f"timm/NAME, torchvision/NAME, package.module:function or one of {', '.join(network_names())}; "
-            f"{checks.nearest(model, names)}"
+            f"{checks.nearest(model, names, close)}"
         )
     for name, value in (("weights", weights), ("size", size)):
         if value is not None:
@@ -123,6 +135,11 @@ def subject_of(
                 "out."
             )
     return _of_run(Run(model), data, tuple(layers), split, console, images)
+
+
+def _folders_beside(model: str) -> list[str]:
+    parent = Path(model).parent
+    return [str(path) for path in parent.iterdir() if path.is_dir()] if parent.is_dir() else []
 
 
 def _of_run(
@@ -135,12 +152,15 @@ def _of_run(
         prepared = prepared_again(run, console, images)
         network, images, inputs, labels = prepared.network, prepared.images, prepared.inputs, prepared.labels
         parts = {"train": labels.train, "val": labels.val, "test": labels.test}
-        target = labels.true
+        target = labels.target
     else:
         network = trained_network(run)
         images, inputs, target = images_for(run, data, console, images)
         parts = dict(images.parts)
     part, rows = _rows(split, parts, (target >= 0).nonzero().flatten())
+    about_labels = [OWN_FEATURES]
+    if data is None and part in ("train", "all"):
+        about_labels.append(LEARNED)
     subject = Subject(
         network=network,
         images=images,
@@ -156,7 +176,16 @@ def _of_run(
         by_order=False,
         device=environment.device_of(environment.accelerator_of(recipe.accelerator)),
         title=f"{recipe.model} of {run.folder.resolve().name}",
+        about_labels=about_labels,
     )
+    if data is not None:
+        subject.notes.append("Whether the run has learned from some of these images is not known.")
+    wrong = 0 if data is not None else int((target[rows] != labels.true[rows]).sum())
+    if wrong:
+        subject.notes.append(
+            f"{wrong:,} of the labels shown are wrong on purpose (label_noise={recipe.label_noise}), as the run "
+            "was given them."
+        )
     if data is None and part == "all" and split == "auto":
         subject.notes.append("The run held no image out for testing, so those it learned from are shown.")
     weights = "of the best validation epoch" if recipe.val_fraction else "trained"
@@ -186,18 +215,13 @@ def _of_network(
     part, rows = _rows(split, images.parts, torch.arange(len(images.labels)))
     classifies = loaded.num_classes == len(images.classes)
     notes = list(loaded.notes)
-    if classifies:
-        notes.append(
-            f"The classifier's {loaded.num_classes} outputs are taken for the data's classes in the order of "
-            "their names, since weights name no classes."
-        )
-    elif loaded.num_classes:
+    if loaded.num_classes and not classifies:
         notes.append(
             f"The classifier has {loaded.num_classes} outputs and the data {len(images.classes)} classes, so the "
-            f"network was made for other classes. {NEAREST}"
+            "network was made for other classes."
         )
-    else:
-        notes.append(f"The network has no classifier for these classes. {NEAREST}")
+    elif not classifies:
+        notes.append("The network has no classifier for these classes.")
     if not network.mean:
         notes.append(
             "The network was given pixels in [0, 1], since its weights do not say how to normalise them."
@@ -248,6 +272,11 @@ def described(subject: Subject, model: str, weights: str, part: str) -> Subject:
     layers = _in_order(subject)
     module.to(subject.device).to(memory_format=memory_format_of(module)).eval()
     images = subject.images
+    subject.notes.extend(
+        f"{one.kind[0].upper()}{one.kind[1:]}: {one.count:,}, {one.effect}; the first is {one.first!r}."
+        for one in images.findings
+        if "left out" in one.effect or one.kind == "same image in two classes"
+    )
     versions = environment.versions()
     subject.facts.update(
         {

@@ -107,7 +107,19 @@ def from_function(
                     "with an argument of that name; leave it out (null in a recipe), or add it to the function."
                 )
         options = {key: value for key, value in given.items() if key in taken and value is not None}
-        module = function(num_classes=num_classes, **options)
+        if "num_classes" not in taken and not any(one.kind is one.VAR_KEYWORD for one in taken.values()):
+            raise ValueError(
+                f"network: {name!r} takes no argument num_classes, expected a function that makes a network for "
+                f"so many classes; write it as `def {name.rpartition(':')[2]}(num_classes): ...`."
+            )
+        try:
+            module = function(num_classes=num_classes, **options)
+        except Exception as error:  # of a stranger's code: anything
+            reason = (str(error).splitlines() or [""])[0].rstrip(".")
+            raise ValueError(
+                f"network: {name!r} failed ({type(error).__name__}: {reason}), expected it to make a network for "
+                f"{num_classes} classes; mend it."
+            ) from error
     if not isinstance(module, nn.Module):
         raise TypeError(
             f"network: {name!r} gave {checks.describe(module)}, expected a torch.nn.Module; return the network."

@@ -56,14 +56,15 @@ class Layer:
         distribution: `P`, `[C, D]`: each live feature's column sums to 1, a dead one's is 0.
         low, high: `[C, D]`, bounds of the 95% bootstrap interval of `distribution` over the images of each class.
         mean: `[D]`, mean activation over the images.
-        owner: `[D]`, the class with the largest share; -1 for a dead feature.
+        owner: `[D]`, the class with the largest share; -1 for a dead feature or a broken one.
         share: `[D]`, the owner's share; 0 for a dead feature.
         impurity: `[D]`, Gini, in [0, 1 - 1/C]; 1 for a dead feature.
         impurity_renyi: `[D]`, in [0, 1].
         effective: `[D]`, effective number of classes, `1 / sum of P**2`, in [1, C]; 0 for a dead feature.
         firing: `[D]`, share of the images on which the feature is above 0 (in magnitude).
         dead: `[D]`, zero on every image.
-        broken: `[D]`, NaN or infinite on some image; such an image's activation was left out.
+        broken: `[D]`, NaN or infinite on some image. Such a feature has no owner and no part in `distribution`,
+            `coverage` and `divergence`; its other numbers are NaN, it is not dead, and it has no images.
         removal: `[D]`, by how much accuracy changes when the feature is set to zero, in [-1, 1], below 0
             where the feature helps; None where the classifier does not read this layer.
         coverage: `q`, `[C]`, share of the live features' distributions that falls on each class.
@@ -116,11 +117,11 @@ class Decisions:
         own_probability: `[N]`, of the label.
         logits: `[N, 2]`, of the predicted class and of the label.
         biases: `[N, 2]`, the classifier's own part of the two.
-        spoke: `[N, 6]`, features with the largest part of the predicted class's logit, best first; -1 for none.
-        parts: `[N, 6]`, these parts.
-        against: `[N, 6]`, features with the largest part of predicted less label; -1 where the label is
+        spoke: `[N, 12]`, features with the largest part of the predicted class's logit, best first; -1 for none.
+        parts: `[N, 12]`, these parts.
+        against: `[N, 12]`, features with the largest part of predicted less label; -1 where the label is
             predicted.
-        against_parts: `[N, 6]`, these parts.
+        against_parts: `[N, 12]`, these parts.
         confusion: `[C, C]`, images by label (row) and prediction (column).
         accuracy: over all images, in [0, 1].
         few: by k, `(accuracy over all images, [C] accuracy of each class)` where each class keeps its k most
@@ -148,7 +149,7 @@ class Decisions:
 
 @dataclass(frozen=True, eq=False)
 class Suspicions:
-    """Images whose label is doubtful, worst first; M of them.
+    """Images whose label is doubtful, worst first; M of them, of which the page shows the first.
 
     Args:
         rule: how they were ranked, in a sentence for people.

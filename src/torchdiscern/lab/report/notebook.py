@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from torchdiscern import checks
 from torchdiscern.lab.inspecting import inspect
 from torchdiscern.lab.report.contents import Contents
 from torchdiscern.lab.report.page import write_page
@@ -101,6 +102,11 @@ def features(
         >>> found
         <FeatureReport of small of run: 898 images; save(path) writes the page>
     """
+    if not isinstance(model, str | Path | Run):
+        raise TypeError(
+            f"model: got {checks.describe(model)}, expected a run or its folder, or a network's name; for one of "
+            "your own name a function that makes it, as 'package.module:function', and its weights."
+        )
     return FeatureReport(
         inspect(
             str(model.folder if isinstance(model, Run) else model),

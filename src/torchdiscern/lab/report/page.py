@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import math
+import shutil
 import tempfile
 from collections.abc import Iterator
 from importlib.resources import files as resources
@@ -14,11 +15,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from torchdiscern.lab.files import make_folder, write_atomically
-from torchdiscern.lab.report.contents import Changes, Contents, Decisions, Inspected, Layer, Table
+from torchdiscern.lab.report.contents import Changes, Contents, Decisions, Inspected, Layer, Suspicions, Table
 from torchdiscern.lab.report.packing import Packed, arrays_in, as_json, pack
 from torchdiscern.lab.report.sheets import Sheets, write_sheets
 
 LIMIT = 50 * 2**20
+DOUBTFUL = 500  # images with doubtful labels on the page
 SCRIPTS = (
     "dom.js",
     "data.js",
@@ -53,8 +55,8 @@ _templates = Environment(
 def write_page(contents: Contents, out: Path, *, limit: int = LIMIT) -> Path:
     """Writes `out`; where it would pass `limit` bytes, a folder of that name without its ending instead.
 
-    The folder holds `index.html` and `images/`, and replaces one that an earlier report has left. Either is
-    there whole or not at all.
+    The folder holds `index.html` and `images/`. File or folder, it takes the place of what an earlier report left
+    there in either form, and is there whole or not at all.
 
     Args:
         contents: all that the page shows.
@@ -76,13 +78,19 @@ def write_page(contents: Contents, out: Path, *, limit: int = LIMIT) -> Path:
             page = _render(contents, sheets, whole=True)
             if len(page) <= limit:
                 write_atomically(out, page)
+                if _is_report(_folder_of(out)):
+                    shutil.rmtree(_folder_of(out))
                 return out
         write_atomically(folder / "index.html", _render(contents, sheets, whole=False))
         for part in (folder, folder / "images", *sheets.files):
             part.chmod(0o755 if part.is_dir() else 0o644)
-        target = out.with_suffix("") if out.suffix else out.with_name(f"{out.name}-report")
-        _put(folder, target, Path(beside) / "old")
-    return target / "index.html"
+        _put(folder, _folder_of(out), Path(beside) / "old")
+    out.unlink(missing_ok=True)
+    return _folder_of(out) / "index.html"
+
+
+def _folder_of(out: Path) -> Path:
+    return out.with_suffix("") if out.suffix else out.with_name(f"{out.name}-report")
 
 
 def _put(folder: Path, target: Path, old: Path) -> None:
@@ -100,7 +108,7 @@ def _put(folder: Path, target: Path, old: Path) -> None:
 def _is_report(target: Path) -> bool:
     if target.is_symlink() or not target.is_dir():
         return False
-    inside = {part.name for part in target.iterdir()}
+    inside = {part.name for part in target.iterdir()} - {".DS_Store"}
     sheets = {part.suffix for part in (target / "images").glob("*")}
     return inside <= {"index.html", "images"} and sheets <= {".webp"}
 
@@ -159,7 +167,7 @@ def _arrays(contents: Contents, sheets: Sheets) -> Iterator[Packed]:
             yield pack(f"decisions.{index}.few", np.array(few).reshape(len(few), len(contents.classes)))
         if network.suspicions is not None:
             inside = arrays_in(network.suspicions)
-            yield from (pack(f"suspicions.{index}.{name}", array) for name, array in inside)
+            yield from (pack(f"suspicions.{index}.{name}", array[:DOUBTFUL]) for name, array in inside)
     if contents.changes is not None:
         yield from (pack(f"changes.{name}", array) for name, array in arrays_in(contents.changes))
 
@@ -186,8 +194,12 @@ def _network(network: Inspected) -> dict[str, Any]:
         "name": network.name,
         "layers": [_layer(layer) for layer in network.layers],
         "decisions": _decisions(network.decisions),
-        "suspicions": None if doubts is None else {"rule": doubts.rule, "worth": doubts.worth},
+        "suspicions": None if doubts is None else _suspicions(doubts),
     }
+
+
+def _suspicions(doubts: Suspicions) -> dict[str, Any]:
+    return {"rule": doubts.rule, "worth": doubts.worth, "doubtful": len(doubts.rows)}
 
 
 def _table(table: Table) -> dict[str, Any]:

@@ -28,14 +28,10 @@ def write_parquet(contents: Contents, folder: Path) -> list[Path]:
         ModuleNotFoundError: pyarrow is not installed.
         OSError: nothing can be written there.
     """
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "Parquet files need pyarrow, which is not installed; run: pip install 'torchdiscern[parquet]'",
-            name=error.name,
-        ) from error
+    check_pyarrow()
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     make_folder(folder, "out")
     written = []
     for name, parts in _tables(contents).items():
@@ -48,6 +44,17 @@ def write_parquet(contents: Contents, folder: Path) -> list[Path]:
         write_atomically(path, sink.getvalue().to_pybytes())
         written.append(path)
     return written
+
+
+def check_pyarrow() -> None:
+    """Says how to install what Parquet files need."""
+    try:
+        import pyarrow.parquet  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "Parquet files need pyarrow, which is not installed; run: pip install 'torchdiscern[parquet]'",
+            name=error.name,
+        ) from error
 
 
 def _tables(contents: Contents) -> dict[str, list[Columns]]:

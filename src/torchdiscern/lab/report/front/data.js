@@ -44,6 +44,9 @@ function remembered(compute) {
   };
 }
 
+// as `Decisions.source` has it
+const NEAREST_MEAN = "nearest class mean";
+
 /** One network, with its layers and what it makes of the images. */
 class Network {
   constructor(index, { name, layers: given, decisions, suspicions }, before) {
@@ -66,6 +69,17 @@ class Network {
   decidedRow(name, place) {
     const many = shapeOf(`decisions.${this.index}.${name}`)[1];
     return this.decided(name).subarray(place * many, (place + 1) * many);
+  }
+
+  /** What a nearest class mean makes of an image is a distance, of which a probability says little. */
+  get hasProbabilities() {
+    return this.decisions !== null && this.decisions.source !== NEAREST_MEAN;
+  }
+
+  /** How far the logit of the class predicted is above that of the label. */
+  gap(place) {
+    const logits = this.decided("logits");
+    return logits[2 * place] - logits[2 * place + 1];
   }
 
   isRight(place) {
@@ -109,7 +123,7 @@ class Tapped {
     return this.isDead(feature) ? "dead" : "live";
   }
 
-  /** Of a dead feature there is none. */
+  /** Of a dead feature or a broken one there is none. */
   owner(feature) {
     return this.get("owner")[feature];
   }

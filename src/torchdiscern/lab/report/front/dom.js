@@ -30,7 +30,7 @@ const named = (text) => h("bdi", {}, text === "" ? "(no name)" : text);
 /** The same where there is only text, as in a choice. */
 const apart = (text) => `\u2068${text === "" ? "(no name)" : text}\u2069`;
 
-const minus = (text) => text.replace("-", "−");
+const minus = (text) => text.replaceAll("-", "−");
 const whole = (value) => (Number.isFinite(value) ? value.toLocaleString("en-US") : NOTHING);
 const fixed = (value, digits = 3) => (Number.isFinite(value) ? minus(value.toFixed(digits)) : NOTHING);
 const percent = (value, digits = 1) => (Number.isFinite(value) ? `${minus((100 * value).toFixed(digits))}%` : NOTHING);
@@ -67,11 +67,21 @@ function figures(entries, kind = "figures") {
   return h("dl", { class: kind }, shown);
 }
 
+const folds = new WeakMap();
+
 /** What is built only when someone looks. */
 function folded(summary, build) {
   const details = h("details", {}, h("summary", {}, summary));
-  details.addEventListener("toggle", () => {
+  const fill = () => {
     if (details.open && details.children.length === 1) details.append(build());
-  });
+  };
+  details.addEventListener("toggle", fill);
+  folds.set(details, fill);
   return details;
+}
+
+/** Opens it at once: its event would come later. */
+function unfold(details) {
+  details.open = true;
+  folds.get(details)();
 }

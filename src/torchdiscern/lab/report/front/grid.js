@@ -31,7 +31,7 @@ const grids = new WeakMap();
  * `kind` "number" or "text", `first` "down" where the first press of its heading sorts downwards.
  */
 class Grid {
-  constructor({ label, columns, rowHeight = 34, sort, down = false, open = null, sorted = () => {}, tall = 17 }) {
+  constructor({ label, columns, rowHeight = 34, sort, down = false, open = null, sorted = null, tall = 17 }) {
     Object.assign(this, { columns, rowHeight, sort, down, open, sorted, tall });
     this.given = [];
     this.rows = [];
@@ -51,11 +51,16 @@ class Grid {
     this.scroller.style.setProperty("--least", `${columns.reduce((sum, { width = 110 }) => sum + width, 0)}px`);
     this.scroller.style.setProperty("--row", `${rowHeight}px`);
     this.watch = new ResizeObserver(() => {
-      this.scroller.style.setProperty("--head", `${this.head.offsetHeight + 1}px`);
+      this.measure();
       this.draw();
     });
     grids.set(this.scroller, this);
     this.watch.observe(this.scroller);
+  }
+
+  /** The headings' height is known once they are on the page. */
+  measure() {
+    this.scroller.style.setProperty("--head", `${this.head.offsetHeight + 1}px`);
   }
 
   heading(column, index) {
@@ -69,7 +74,7 @@ class Grid {
     this.down = this.sort === column.key ? !this.down : first;
     this.sort = column.key;
     this.show(this.given);
-    this.sorted(this.sort, this.down);
+    this.sorted?.();
   }
 
   /** Takes rows, in any order, and shows them sorted. */
@@ -98,7 +103,7 @@ class Grid {
     this.printing = true;
     const many = Math.min(this.rows.length, PRINTED);
     if (many < this.rows.length) this.scroller.dataset.printed = `The first ${whole(many)} of ${whole(this.rows.length)} rows.`;
-    this.place(0, many);
+    this.lay(0, many);
   }
 
   /** Back on the screen. */
@@ -114,10 +119,10 @@ class Grid {
     const seen = this.scroller.clientHeight || 600;
     const from = Math.max(0, Math.floor(this.scroller.scrollTop / this.rowHeight) - 4);
     const until = Math.min(this.rows.length, Math.ceil((this.scroller.scrollTop + seen) / this.rowHeight) + 4);
-    this.place(from, until);
+    this.lay(from, until);
   }
 
-  place(from, until) {
+  lay(from, until) {
     for (const [index, element] of this.shown) {
       if ((index < from || index >= until) && index !== this.active.row) {
         element.remove();
@@ -192,6 +197,26 @@ class Grid {
     else return;
     event.preventDefault();
     this.goTo(Math.max(-1, Math.min(bottom, row)), Math.max(0, Math.min(right, column)));
+  }
+
+  /** Where in it a person is. */
+  get place() {
+    const { sort, down, active } = this;
+    return { sort, down, active, top: this.scroller.scrollTop, focused: this.scroller.contains(document.activeElement) };
+  }
+
+  comeBack({ sort, down, active, top, focused }) {
+    // in a large view's table the address says the order
+    if (!this.sorted && (sort !== this.sort || down !== this.down)) {
+      Object.assign(this, { sort, down });
+      this.show(this.given);
+    }
+    this.measure();
+    this.scroller.scrollTop = top;
+    if (focused) return this.goTo(active.row, active.column);
+    this.active = active;
+    this.draw();
+    this.mark();
   }
 
   goTo(row, column) {

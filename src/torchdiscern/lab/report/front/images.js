@@ -53,7 +53,7 @@ function thumbnail(place, { side = null, map = null, label = nameOfImage(place) 
     const pen = canvas.getContext("2d");
     pen.imageSmoothingEnabled = size >= 48;
     pen.drawImage(image, (cell % across) * size, Math.floor(cell / across) * size, size, size, 0, 0, drawn, drawn);
-    if (map && overlay.on && map.some((value) => value > 0)) drawMap(pen, map, drawn);
+    if (map && overlay.on) drawMap(pen, map, drawn);
   };
   if (map) redrawn.set(canvas, draw);
   draw();
@@ -76,7 +76,7 @@ function drawMap(pen, map, side) {
   pen.drawImage(small, 0, 0, side, side);
 }
 
-/** A switch for the maps of all pictures in view. */
+/** A switch for the maps of all pictures in view, and what they say. */
 function overlaySwitch() {
   const box = h("input", {
     type: "checkbox",
@@ -88,7 +88,12 @@ function overlaySwitch() {
       },
     },
   });
-  return h("label", { class: "switch" }, box, " show where in the image it fires");
+  return h(
+    "div",
+    { class: "mapped" },
+    h("label", { class: "switch" }, box, " show where in the image it fires"),
+    h("span", { class: "note" }, "Dark is where the feature is silent; each image by its own largest value."),
+  );
 }
 
 /** Pictures in rows, each leading to its image; `about` writes what stands below one. */

@@ -30,14 +30,38 @@ function inNetwork(asked = [], network = shown.layer.network) {
 /** Of an address's parameters those that outlive a change of filters. */
 const kept = (asked) => ["layer", "network"].filter((name) => asked.has(name)).map((name) => [name, asked.get(name)]);
 
+// of an address that was shown: a new one comes without it, one that back or forward leads to has it
+const SEEN = { seen: true };
+
 /** Puts what is shown into the address without showing it anew. */
 function goQuietly(address, step) {
-  history[step ? "pushState" : "replaceState"](null, "", address);
+  if (step) leave();
+  history[step ? "pushState" : "replaceState"](SEEN, "", address);
   shown.address = location.hash;
 }
 
+const foldsShown = () => Array.from(document.querySelectorAll("main details")).filter((one) => folds.has(one));
+const gridsShown = () => Array.from(document.querySelectorAll("main .grid"), (one) => grids.get(one));
+
+/** Remembers where in the view a person is. */
+function leave() {
+  places.set(shown.address, { down: scrollY, open: foldsShown().map((one) => one.open), tables: gridsShown().map((one) => one.place) });
+}
+
+/** Back to where a person was; tells whether the focus went back too. */
+function comeBack({ down, open, tables }) {
+  foldsShown().forEach((one, i) => open[i] && unfold(one));
+  gridsShown().forEach((one, i) => tables[i] && one.comeBack(tables[i]));
+  scrollTo(0, down);
+  return gridsShown().some((one) => one.place.focused);
+}
+
+let wholeRead = false;
+complete.then(() => (wholeRead = true));
+
 /** A large part that is built when the page has all its numbers. */
 function later(build) {
+  if (wholeRead) return build();
   const room = h("div", {}, h("p", { class: "none" }, "Reading…"));
   complete.then(() => room.replaceChildren(build()));
   return room;
@@ -97,7 +121,9 @@ async function show() {
   if (address && !address.startsWith("#/")) return;
   if (address === shown.address) return;
   const before = shown.address;
-  if (before !== null) places.set(before, [scrollY, document.querySelector(".grid")?.scrollTop ?? 0]);
+  if (before !== null) leave();
+  const again = history.state?.seen;
+  history.replaceState(SEEN, "");
   shown.address = address;
   const found = read(address);
   shown.layer = found.layer;
@@ -108,11 +134,9 @@ async function show() {
   const main = document.getElementById("main");
   main.replaceChildren(...found.build().flat(Infinity).filter(Boolean));
   document.title = `${found.title} – ${facts.title}`;
-  const [down, inGrid] = places.get(address) ?? [0, 0];
-  const grid = main.querySelector(".grid");
-  if (grid && inGrid) grid.scrollTop = inGrid;
-  if (before !== null) main.querySelector("h1").focus({ preventScroll: true });
-  scrollTo(0, down);
+  const place = again && places.get(address);
+  if (!place) scrollTo(0, 0);
+  if (!(place && comeBack(place)) && before !== null) main.querySelector("h1").focus({ preventScroll: true });
   document.documentElement.dataset.view = found.view;
 }
 

@@ -131,8 +131,9 @@ function stripNumbers(layer) {
   const order = byOwner(layer);
   const [P, low, high] = ["distribution", "low", "high"].map((name) => layer.get(name));
   const pairs = [];
+  const twice = 2 / classes.length; // with many classes an even share is far below 1%
   let least = 0.01;
-  for (const floor of [0.01, 0.05, 0.2]) {
+  for (const floor of [Math.min(0.01, twice), 0.01, 0.05, 0.2]) {
     least = floor;
     pairs.length = 0;
     for (const j of order) for (let c = 0; c < classes.length; c += 1) if (P[c * layer.features + j] >= floor) pairs.push(c * layer.features + j);
@@ -149,7 +150,7 @@ function stripNumbers(layer) {
   ];
   const grid = new Grid({ label: "Shares of classes in features", columns, tall: 12, open: (pair) => to.feature(layer, feature(pair)) });
   grid.show(pairs);
-  return h("div", {}, h("p", { class: "note" }, `Shares of at least ${percent(least, 0)}, ${plural(pairs.length, "row")}; the CSV has all.`), grid.scroller);
+  return h("div", {}, h("p", { class: "note" }, `Shares of at least ${percent(least, least < 0.01 ? 2 : 0)}, ${plural(pairs.length, "row")}; the CSV has all.`), grid.scroller);
 }
 
 /** All shares as a table of features by classes. */

@@ -77,7 +77,7 @@ function changesHead({ distance, usual, first, second, a, b, pairs }) {
         h("b", {}, namedLayer(b)),
         ". They are matched one to one by their class distributions, so that the distances, total variation, sum to the least. At distance 0 two features fire for the same classes alike, at 1 for none in common.",
       ),
-      left.some((many) => many > 0) && h("p", {}, `In no pair, such as dead features: ${whole(left[0])} of ${plural(a.features, "feature")} of the first, ${whole(left[1])} of ${plural(b.features, "feature")} of the second.`),
+      left.some((many) => many > 0) && h("p", {}, `In no pair, such as dead and broken features: ${whole(left[0])} of ${plural(a.features, "feature")} of the first, ${whole(left[1])} of ${plural(b.features, "feature")} of the second.`),
     ),
     figures(
       [

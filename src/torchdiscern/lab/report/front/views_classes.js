@@ -134,13 +134,16 @@ function confusionPanels(network, label) {
 }
 
 function failurePanel(network, label) {
-  const [predicted, probability] = [network.decided("predicted"), network.decided("probability")];
-  const rows = range(files.length).filter((i) => labels[i] === label && predicted[i] !== label).sort((a, b) => probability[b] - probability[a] || a - b);
+  const predicted = network.decided("predicted");
+  const sure = network.hasProbabilities;
+  const size = sure ? (i) => network.decided("probability")[i] : (i) => network.gap(i);
+  const rows = range(files.length).filter((i) => labels[i] === label && predicted[i] !== label).sort((a, b) => size(b) - size(a) || a - b);
   const columns = imageColumns(network).filter(({ key }) => key !== "picture");
-  const below = (place) => [h("span", { class: "name" }, named(classes[predicted[place]])), h("span", { class: "number" }, percent(probability[place], 0))];
+  const below = (place) => [h("span", { class: "name" }, named(classes[predicted[place]])), h("span", { class: "number" }, sure ? percent(size(place), 0) : short(size(place)))];
+  const note = sure ? "The surest mistakes first; below each the class predicted and its probability." : "The largest gaps first; below each the class predicted, and how far its logit is above that of the label.";
   return panel(
     "Images it fails on",
-    { wide: true, note: rows.length ? "The surest mistakes first; below each the class predicted and its probability." : null, tools: rows.length ? [csvButton(`class-${label}-failures`, "images it fails on", () => csvLines(columns, rows))] : [] },
+    { wide: true, note: rows.length ? note : null, tools: rows.length ? [csvButton(`class-${label}-failures`, "images it fails on", () => csvLines(columns, rows))] : [] },
     rows.length ? gallery(rows.slice(0, FAILURES), { label: "Images it fails on", about: below }) : h("p", { class: "none" }, "None."),
     rows.length > FAILURES ? h("p", { class: "note" }, link(to.images([["label", label], ["right", "no"]]), `All ${whole(rows.length)} in the table of images`)) : null,
   );

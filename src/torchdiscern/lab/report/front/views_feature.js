@@ -25,7 +25,7 @@ function featureView(layer, feature) {
     figures(entries),
   ];
   if (broken) {
-    return [...head, h("p", { class: "notice" }, `Feature ${feature} is broken: it was NaN or infinite on some image. Such activations were left out of the numbers above, and nothing is drawn.`)];
+    return [...head, h("p", { class: "notice" }, `Feature ${feature} is broken: it ${BROKEN}. It has no owner, is not drawn, and is ${LEFT_OUT}.`)];
   }
   if (dead) return [...head, h("p", { class: "notice" }, `Feature ${feature} is dead: it is zero on every image, so it has no distribution, no owner and no images to show.`)];
   return [

@@ -8,6 +8,10 @@ const FILTERS = [
   { key: "removal", title: "if removed, points", scale: 100 },
 ];
 
+// what is said of broken features, everywhere alike
+const BROKEN = "gave NaN or infinity on some images";
+const LEFT_OUT = "left out of every number of the layer";
+
 /** Numbers of a feature that a dead one does not have. */
 const unlessDead = (layer, name) => (j) => (layer.isDead(j) ? NaN : layer.get(name)[j]);
 
@@ -126,6 +130,6 @@ function featuresView(layer, asked) {
     down: false,
     open: (j) => to.feature(layer, j),
     one: "feature",
-    intro: h("p", { class: "note" }, "Impurity is 0 where a feature fires for one class only; the effective number of classes counts for how many alike it fires. A dead feature is zero on every image."),
+    intro: h("p", { class: "note" }, "Impurity is 0 where a feature fires for one class only; the effective number of classes counts for how many alike it fires. A dead feature is zero on every image. A broken one " + `${BROKEN} and is ${LEFT_OUT}.`),
   });
 }

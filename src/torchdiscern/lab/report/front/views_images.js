@@ -8,9 +8,15 @@ function imageColumns(network) {
     columns.push(
       columnOf.name("predicted", "predicted", (i) => network.decided("predicted")[i]),
       { key: "right", title: "right", width: 70, value: (i) => rightOrWrong(network, i), text: (i) => rightOrWrong(network, i) },
+    );
+  }
+  if (network.hasProbabilities) {
+    columns.push(
       columnOf.number("probability", "probability", (i) => network.decided("probability")[i], percent, { hint: "of the predicted class" }),
       columnOf.number("own", "of the label", (i) => network.decided("own_probability")[i], percent, { hint: "probability of the label", heading: "probability of the label" }),
     );
+  } else if (network.decisions) {
+    columns.push(columnOf.number("gap", "logit gap", (i) => (network.isRight(i) ? NaN : network.gap(i)), short, { hint: "of a wrong prediction: its logit less that of the label" }));
   }
   return columns;
 }
@@ -53,13 +59,14 @@ function imageView(network, place) {
   const right = predicted === label;
   const doubt = suspicions ? network.doubted("rows").indexOf(place) : -1;
   const step = (i, text) => (i < 0 || i >= files.length ? null : link(to.image(i), text));
+  const probability = (name) => (network.hasProbabilities ? `probability ${percent(get(name))}` : null);
   const shown = h("div", { class: "portrait" }, thumbnail(place, { side: Math.max(192, Math.min(256, 2 * facts.images.size)) }));
   const entries = [
-    ["label", classLink(label), decisions ? `probability ${percent(get("own_probability"))}` : null],
-    decisions && ["predicted", classLink(predicted), `probability ${percent(get("probability"))}`],
+    ["label", classLink(label), probability("own_probability")],
+    decisions && ["predicted", classLink(predicted), probability("probability")],
     decisions && ["prediction", right ? "right" : "wrong"],
     decisions && ["logit", short(get("logits", 2 * place)), right ? null : `of the label ${short(get("logits", 2 * place + 1))}`],
-    doubt >= 0 && ["suspicious label", link(to.labels(), `rank ${whole(doubt + 1)}`), `of ${whole(network.doubted("rows").length)}`],
+    doubt >= 0 && ["suspicious label", link(to.labels(), `rank ${whole(doubt + 1)}`), `of ${whole(suspicions.doubtful)}`],
   ];
   return [
     h("p", { class: "way" }, link(to.images(), "Images"), step(place - 1, "← previous"), step(place + 1, "next →")),
@@ -72,12 +79,14 @@ function imageView(network, place) {
 
 /** Parts of a number: those of features, the classifier's own, and what all other features add. */
 function partsTable(title, { name, note, layer, features, values, bias, total, totalName }) {
-  const own = range(features.length).filter((i) => features[i] >= 0);
-  const rows = own.map((i) => i);
-  const sum = own.reduce((all, i) => all + values[i], 0);
+  const listed = Array.from(range(features.length)).filter((i) => features[i] >= 0);
+  const sum = listed.reduce((all, i) => all + values[i], 0);
+  const others = total - bias - sum;
+  // where no other feature adds anything, rounding to single precision leaves a crumb
+  const rest = Math.abs(others) > 1e-6 * Math.max(Math.abs(total), Math.abs(bias), Math.abs(sum)) ? others : 0;
   const lines = [
-    ...Array.from(rows, (i) => ({ feature: features[i], part: values[i] })),
-    { words: "all other features", part: total - bias - sum },
+    ...listed.map((i) => ({ feature: features[i], part: values[i] })),
+    { words: "all other features", part: rest },
     { words: "bias of the classifier", part: bias },
     { words: totalName, part: total, sum: true },
   ];
@@ -87,9 +96,19 @@ function partsTable(title, { name, note, layer, features, values, bias, total, t
     { key: "feature", title: "feature", value: (one) => one.feature ?? one.words, cell: (one) => (one.feature === undefined ? one.words : featureLink(layer, one.feature)) },
     columnOf.name("owner", "owner", owner),
     { key: "bar", title: "part", kind: "wide", csv: false, cell: (one) => (one.sum ? "" : signedBar(one.part, peak)) },
-    columnOf.number("part", "part", (one) => one.part, (value) => signed(fixed(value, 3), value)),
+    columnOf.number("part", "part", (one) => one.part, signedShort),
   ];
-  return tablePanel(title, { name, note, columns, rows: lines });
+  return tablePanel(title, { name, note: `${note} ${carried(listed.length, sum, rest)}`, columns, rows: lines });
+}
+
+const signedShort = (value) => signed(short(value), value);
+
+/** How much the listed features carry of what all add; a share only where the others do not take away again. */
+function carried(many, sum, rest) {
+  if (!many) return "";
+  const who = many === 1 ? "The one listed" : `The ${many} listed`;
+  if (rest < 0) return `${who} ${many === 1 ? "adds" : "add"} ${signedShort(sum)}, all others together ${signedShort(rest)}.`;
+  return `${who} ${many === 1 ? "carries" : "carry"} ${percent(sum / (sum + rest), 0)} of what all features add.`;
 }
 
 function spokePanel(layer, place, predicted) {
@@ -157,7 +176,12 @@ function labelsView(network) {
     head,
     h("p", { class: "prose" }, named(suspicions.rule)),
     suspicions.worth.length ? panel("What this ranking is worth", {}, h("ul", { class: "prose" }, suspicions.worth.map((one) => h("li", {}, named(one))))) : null,
-    h("div", { class: "head" }, h("p", { class: "count" }, plural(rows.length, "image")), h("div", { class: "tools" }, csvButton("suspicious-labels", "suspicious labels", () => csvLines(columns, grid.rows)))),
+    h("div", { class: "head" }, h("p", { class: "count" }, doubtWords(rows.length, suspicions.doubtful)), h("div", { class: "tools" }, csvButton("suspicious-labels", "suspicious labels", () => csvLines(columns, grid.rows)))),
     grid.scroller,
   ];
+}
+
+function doubtWords(listed, doubtful) {
+  if (listed === doubtful) return plural(listed, "doubtful label");
+  return [`${whole(listed)} of ${plural(doubtful, "doubtful label")}, the worst; `, h("code", {}, "torchdiscern labels"), " writes all of them"];
 }

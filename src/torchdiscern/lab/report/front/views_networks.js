@@ -132,7 +132,7 @@ function predictionsPanel(place) {
   const columns = [
     { ...networkColumn, cell: (one) => networkLink(one, to.image(place, one)) },
     columnOf.name("prediction", "prediction", predicted),
-    columnOf.number("probability", "probability", (one) => of(one, "probability"), percent),
+    ...(networks.some((one) => one.hasProbabilities) ? [columnOf.number("probability", "probability", (one) => (one.hasProbabilities ? of(one, "probability") : NaN), percent)] : []),
     { key: "right", title: "right", value: (one) => (one.decisions ? rightOrWrong(one, place) : ""), text: (one) => (one.decisions ? rightOrWrong(one, place) : NOTHING) },
   ];
   return tablePanel("What each network predicts", { name: `image-${place}-networks`, columns, rows: networks });

@@ -16,7 +16,7 @@ function overview(layer) {
         ["mean impurity", fixed(meanImpurity(layer)), "Gini; a dead feature counts as 1"],
         ["classes that own a feature", `${whole(ownersIn(layer))} of ${whole(classes.length)}`],
         ["dead features", whole(dead), "zero on every image"],
-        broken > 0 && ["broken features", whole(broken), "NaN or infinite on some image"],
+        broken > 0 && ["broken features", whole(broken), `${BROKEN}; ${LEFT_OUT}`],
         ["coverage divergence", fixed(layer.divergence), "nats"],
         decisions && ["accuracy", percent(decisions.accuracy ?? NaN), `classifier: ${decisions.source}`],
       ],
@@ -54,7 +54,8 @@ function meanImpurity(layer) {
 function leftOut(layer) {
   const broken = range(layer.features).filter((j) => layer.isBroken(j));
   if (!broken.length) return null;
-  return h("p", { class: "note" }, "Not drawn, as NaN or infinite on some image: ", featureLinks(layer, broken.slice(0, 12)), broken.length > 12 ? ` and ${whole(broken.length - 12)} more` : "", ".");
+  const [who, are] = broken.length === 1 ? ["Feature", "is"] : ["Features", "are"];
+  return h("p", { class: "note" }, `${who} `, featureLinks(layer, broken.slice(0, 12)), broken.length > 12 ? ` and ${whole(broken.length - 12)} more` : "", ` ${BROKEN}: not drawn, and ${LEFT_OUT}.`);
 }
 
 function stripWords(layer) {
