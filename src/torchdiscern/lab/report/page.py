@@ -30,6 +30,7 @@ SCRIPTS = (
     "table.js",
     "charts.js",
     "strip.js",
+    "compared.js",
     "views_overview.js",
     "views_features.js",
     "views_feature.js",

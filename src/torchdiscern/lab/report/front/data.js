@@ -160,6 +160,9 @@ const imagesOf = remembered(() => {
   return many;
 });
 
+/** How many classes have images: with so many an even share is compared, as the others have none. */
+const filled = () => imagesOf(0).filter((many) => many > 0).length;
+
 /** How many features of a layer each class owns. */
 const ownedIn = remembered((layer) => {
   const many = new Int32Array(classes.length);

@@ -26,19 +26,19 @@ function raster(layer, order, across, down) {
 }
 
 /**
- * The scale of colours: the logarithm of the share, from `least` on, which is what each class has of a feature that
- * fires alike for all, or lower where the peak is near. Last layers of all networks have one scale.
+ * The scale of colours: the logarithm of the share, from `least` on, which is what each class with images has of a feature
+ * that fires alike for all, or lower where the peak is near. Last layers of all networks have one scale.
  */
 const scaleOf = remembered((layer) => {
   const lasts = networks.map(({ last }) => last);
   let peak = 0;
   for (const one of lasts.includes(layer) ? lasts : [layer]) for (const value of one.get("share")) peak = Math.max(peak, value || 0);
   peak ||= 1;
-  const least = Math.min(1 / classes.length, peak / 4);
+  const least = Math.min(1 / filled(), peak / 4);
   return {
     least,
     peak,
-    even: least === 1 / classes.length,
+    even: least === 1 / filled(),
     part: (value) => (value > least ? Math.min(1, Math.log(value / least) / Math.log(peak / least)) : 0),
     value: (part) => least * (peak / least) ** part,
   };
@@ -131,7 +131,7 @@ function stripNumbers(layer) {
   const order = byOwner(layer);
   const [P, low, high] = ["distribution", "low", "high"].map((name) => layer.get(name));
   const pairs = [];
-  const twice = 2 / classes.length; // with many classes an even share is far below 1%
+  const twice = 2 / filled(); // with many classes an even share is far below 1%
   let least = 0.01;
   for (const floor of [Math.min(0.01, twice), 0.01, 0.05, 0.2]) {
     least = floor;

@@ -1,4 +1,4 @@
-// What changed from the first network to the second, feature by feature.
+// What changed from the first network to the second: classes and images, then feature by feature.
 
 const USUAL = 0.95;
 
@@ -57,7 +57,7 @@ function changesView(asked) {
     down: true,
     open: (k) => to.feature(a, first[k]),
     one: "pair",
-    intro: [changesHead(changesOf(0)), distancesPanel(changesOf(0)), h("h2", { class: "apart" }, "All pairs")],
+    intro: [bothDecide && [comparedPanel(), h("h2", { class: "apart" }, "Features")], changesHead(changesOf(0)), distancesPanel(changesOf(0)), h("h2", { class: "apart" }, "All pairs")],
   });
 }
 
@@ -142,7 +142,7 @@ function usualWords({ distance, usual, bound }) {
 
 function pairColumns({ first, second, distance, usual, a, b }) {
   const titles = [a, b].map(({ network }) => network.name);
-  const told = titles.every((name) => name && name.length <= 18) ? titles : ["first", "second"];
+  const told = toldOfBoth();
   const of = (layer, features, n) => {
     const about = (word) => ({ title: h("span", {}, named(told[n]), ` ${word}`), heading: `${told[n]}: ${word}`, hint: `${word} in ${titles[n]}` });
     return [

@@ -16,7 +16,7 @@ function classColumns(layer) {
   if (network.decisions) {
     columns.push(
       columnOf.number("accuracy", "accuracy", (c) => accuracyOf(network)[c], percent),
-      columnOf.number("part", "logit by own features", (c) => ownPart(network, c), (part) => percent(part, 0), { hint: "how much of the class’s own logit the features that it owns carry" }),
+      columnOf.number("part", "logit by own features", (c) => ownPart(network, c), (part) => percent(part, 0), { hint: "how much of the class’s own logit the features that it owns carry; above 100% where other features speak against the class" }),
     );
   }
   return columns;
@@ -67,7 +67,7 @@ function classView(layer, label) {
       ["features owned", whole(ownedIn(layer)[label]), `of ${whole(layer.features)}`],
       ["coverage", percent(layer.get("coverage")[label], 2), `prior ${percent(layer.get("prior")[label], 2)}`],
       decisions && ["accuracy", percent(accuracyOf(network)[label])],
-      decisions && ["logit by own features", percent(ownPart(network, label), 0), `${short(part[0])} of ${short(part[1])}, mean over its images${network.layers.length > 1 ? `; ${network.last.name}` : ""}`],
+      decisions && ["logit by own features", percent(ownPart(network, label), 0), `${short(part[0])} of ${short(part[1])}, mean over its images${ownPart(network, label) > 1 ? ", as other features speak against it" : ""}${network.layers.length > 1 ? `; ${network.last.name}` : ""}`],
     ]),
     images ? null : h("p", { class: "notice" }, "This class has no images here; what depends on them is shown as –."),
     h(
@@ -108,7 +108,7 @@ function fewPanel(network, label) {
     columnOf.number("own", "accuracy of this class", (row) => row.own, percent),
     columnOf.number("all", "of all classes", (row) => row.all, percent),
   ];
-  return tablePanel("Accuracy with few features", { name: `class-${label}-few`, note: "Each class keeps only the features that add most to its logit.", columns, rows });
+  return tablePanel("Accuracy with few features", { name: `class-${label}-few`, note: ["Each class keeps only the features that add most to its logit. They are chosen by class means of the images shown here; ", h("code", {}, "train"), " chooses them on training images, so its numbers differ a little."], columns, rows });
 }
 
 function confusionPanels(network, label) {
@@ -119,7 +119,7 @@ function confusionPanels(network, label) {
     const peak = value(rows[0] ?? 0) || 1;
     const columns = [
       columnOf.name("class", "class", (c) => c),
-      { key: "bar", title: "images", csv: false, kind: "wide", cell: (c) => bar(value(c), peak) },
+      { key: "bar", title: "how many", csv: false, kind: "wide", cell: (c) => bar(value(c), peak) },
       columnOf.number("images", "images", value, whole, { heading: "images" }),
       columnOf.number("share", "share", (c) => value(c) / total, percent),
     ];

@@ -1,6 +1,8 @@
 // One feature: for which classes it fires, how much, and on which images.
 
 const NAMED = 12;
+// as `inspecting.seeing` has it: of more images than these, so many are drawn for all but the top ones
+const POOL = 512;
 
 function featureView(layer, feature) {
   const get = (name) => layer.get(name)[feature];
@@ -12,7 +14,7 @@ function featureView(layer, feature) {
     ["owner", classLink(owner)],
     ["owner’s share", dead ? NOTHING : shareOf(get("share")), pair === null ? null : `${shareOf(layer.get("low")[pair])} to ${shareOf(layer.get("high")[pair])}`],
     ["impurity", dead ? NOTHING : fixed(get("impurity")), "1 − ΣP², Gini"],
-    ["impurity, Renyi", dead ? NOTHING : fixed(get("impurity_renyi"))],
+    ["impurity, Renyi", dead ? NOTHING : fixed(get("impurity_renyi")), `−log ΣP² / log C, with C = ${whole(classes.length)} classes`],
     ["effective classes", dead ? NOTHING : fixed(get("effective"), 2), "1/ΣP²"],
     ["firing rate", percent(get("firing")), "of the images"],
     ["mean activation", short(get("mean"))],
@@ -99,10 +101,11 @@ function nearestPanel(layer, feature) {
 }
 
 function examplePanels(layer, feature) {
+  const drawn = files.length > POOL ? `of ${whole(POOL)} images drawn at random: ` : "";
   const kinds = [
     ["top", "Top images", "those on which it fires most, the strongest first"],
-    ["middling", "Middling images", "around the median of those on which it fires"],
-    ["random", "Random images", "any, whether it fires or not"],
+    ["middling", "Middling images", `${drawn}around the median of those on which it fires`],
+    ["random", "Random images", `${drawn}any, whether it fires or not`],
   ];
   const mapped = kinds.some(([kind]) => layer.get(`${kind}.maps`));
   const panels = kinds.map(([kind, title, about]) => {

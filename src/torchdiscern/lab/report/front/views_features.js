@@ -11,6 +11,7 @@ const FILTERS = [
 // what is said of broken features, everywhere alike
 const BROKEN = "gave NaN or infinity on some images";
 const LEFT_OUT = "left out of every number of the layer";
+const STATES = `live: fires on some image; dead: zero on every image; broken: ${BROKEN}, ${LEFT_OUT}`;
 
 /** Numbers of a feature that a dead one does not have. */
 const unlessDead = (layer, name) => (j) => (layer.isDead(j) ? NaN : layer.get(name)[j]);
@@ -25,7 +26,7 @@ function featureColumns(layer) {
     columnOf.number("effective", "effective classes", unlessDead(layer, "effective"), (value) => fixed(value, 2), { hint: "1/ΣP²: for how many classes alike it fires", first: "up", ...raw("effective") }),
     columnOf.number("firing", "firing rate", (j) => layer.get("firing")[j], percent, { hint: "share of the images on which it fires" }),
     columnOf.number("mean", "mean activation", (j) => layer.get("mean")[j], short),
-    { key: "state", title: "state", width: 84, value: (j) => layer.state(j), text: (j) => layer.state(j) },
+    { key: "state", title: "state", hint: STATES, width: 84, value: (j) => layer.state(j), text: (j) => layer.state(j) },
   ];
   if (layer.get("removal")) columns.splice(7, 0, columnOf.number("removal", "if removed", (j) => layer.get("removal")[j], points, { hint: "change of accuracy in percentage points when the feature is set to zero", first: "up" }));
   return columns;
@@ -48,9 +49,9 @@ function featureFilter(layer, asked) {
 }
 
 /** A choice out of several; the first stands for all. */
-function choice(name, title, asked, options, change) {
+function choice(name, title, asked, options, change, hint = null) {
   const select = h("select", { name, on: { change } }, options.map(([value, text]) => h("option", { value, selected: value === (asked.get(name) ?? "") }, text)));
-  return h("label", { class: "field" }, h("span", {}, title), select);
+  return h("label", { class: "field", title: hint }, h("span", {}, title), select);
 }
 
 /** From and to, as numbers. */
@@ -97,7 +98,7 @@ function filtered({ title, label = title, path, name, columns, many, filter, fie
     for (const field of form.elements) if ("value" in field && field.type !== "button") field.value = "";
     change();
   } } }, "clear filters");
-  form.append(...fields(change), clear);
+  form.append(...fields(change).filter(Boolean), clear);
   const active = values().length > 0;
   const folder = h("details", { class: "filtering" }, h("summary", {}, "Filters"), form);
   folder.open = active || innerWidth > 800;
@@ -122,7 +123,7 @@ function featuresView(layer, asked) {
     filter: (values) => featureFilter(layer, values),
     fields: (change) => [
       choice("owner", "owner", asked, classOptions(), change),
-      choice("state", "state", asked, [["", "any"], ["live", "live"], ["dead", "dead"], ["broken", "broken"]], change),
+      choice("state", "state", asked, [["", "any"], ["live", "live"], ["dead", "dead"], ["broken", "broken"]], change, STATES),
       ...FILTERS.filter(({ key }) => layer.get(key)).map((field) => bounds(field, asked, change)),
     ],
     asked,

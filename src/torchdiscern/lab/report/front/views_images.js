@@ -32,16 +32,19 @@ function imagesView(network, asked) {
     filter: (values) => {
       const text = (values.get("name") ?? "").toLowerCase();
       const [label, predicted, right] = ["label", "predicted", "right"].map((name) => values.get(name));
+      const compared = comparedFilter(values.get("networks"));
       return (i) =>
         (!label || labels[i] === Number(label)) &&
         (!predicted || network.decided("predicted")[i] === Number(predicted)) &&
         (!right || network.isRight(i) === (right === "yes")) &&
+        compared(i) &&
         (!text || files[i].toLowerCase().includes(text));
     },
     fields: (change) => [
       textField("name", "file name contains", asked, change),
       choice("label", "label", asked, classOptions(), change),
       ...(network.decisions ? [choice("predicted", "predicted", asked, classOptions(), change), choice("right", "prediction", asked, [["", "any"], ["yes", "right"], ["no", "wrong"]], change)] : []),
+      bothDecide && comparedChoice(asked, change),
     ],
     asked,
     sort: null,
@@ -95,7 +98,7 @@ function partsTable(title, { name, note, layer, features, values, bias, total, t
   const columns = [
     { key: "feature", title: "feature", value: (one) => one.feature ?? one.words, cell: (one) => (one.feature === undefined ? one.words : featureLink(layer, one.feature)) },
     columnOf.name("owner", "owner", owner),
-    { key: "bar", title: "part", kind: "wide", csv: false, cell: (one) => (one.sum ? "" : signedBar(one.part, peak)) },
+    { key: "bar", title: "for or against", kind: "wide", csv: false, cell: (one) => (one.sum ? "" : signedBar(one.part, peak)) },
     columnOf.number("part", "part", (one) => one.part, signedShort),
   ];
   return tablePanel(title, { name, note: `${note} ${carried(listed.length, sum, rest)}`, columns, rows: lines });
@@ -167,7 +170,7 @@ function labelsView(network) {
     columnOf.file(place),
     columnOf.name("label", "label", (i) => labels[rows[i]]),
     columnOf.name("nearer", "nearer to", (i) => nearer[i]),
-    columnOf.number("margin", "margin", (i) => margin[i], short, { first: "up", hint: "low where the label is doubtful" }),
+    columnOf.number("margin", "margin", (i) => margin[i], (value) => fixed(value, 4), { first: "up", hint: "low where the label is doubtful" }),
     { key: "features", title: "features that say so", width: 170, grow: 2, cell: (i) => featureLinks(network.last, speaking(i)), csv: (i) => Array.from(speaking(i)).filter((j) => j >= 0).join(" ") },
   ];
   const grid = new Grid({ label: "Suspicious labels", columns, rowHeight: 54, tall: 11, sort: "rank", open: (i) => to.image(rows[i]) });

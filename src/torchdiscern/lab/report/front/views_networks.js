@@ -4,7 +4,7 @@ const SMALL = 118;
 
 /** Shares of the live features in bins that all the layers have in common. */
 function impurityBins(some) {
-  const top = Math.max(1 - 1 / classes.length, 1e-9);
+  const top = Math.max(1 - 1 / filled(), 1e-9);
   let least = top;
   for (const layer of some) for (const j of drawable(layer)) least = Math.min(least, layer.get("impurity")[j]);
   const low = least < top / 2 ? 0 : Math.floor(20 * least) / 20; // with many classes all lie near the top

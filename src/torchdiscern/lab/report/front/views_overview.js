@@ -7,14 +7,15 @@ function overview(layer) {
   const count = (name) => layer.get(name).reduce((sum, one) => sum + one, 0);
   const [dead, broken] = [count("dead"), count("broken")];
   const some = networks.length > 1;
+  const present = filled();
   return [
     h("h1", { tabindex: -1 }, "What each feature tells apart", some && h("span", {}, " in ", namedLayer(layer))),
     figures(
       [
         ["features", whole(layer.features), `of ${layer.name}`],
-        ["images", whole(files.length), `of ${plural(classes.length, "class", "classes")}`],
+        ["images", whole(files.length), `of ${plural(present, "class", "classes")}`],
         ["mean impurity", fixed(meanImpurity(layer)), "Gini; a dead feature counts as 1"],
-        ["classes that own a feature", `${whole(ownersIn(layer))} of ${whole(classes.length)}`],
+        ["classes that own a feature", `${whole(ownersIn(layer))} of ${whole(present)}`],
         ["dead features", whole(dead), "zero on every image"],
         broken > 0 && ["broken features", whole(broken), `${BROKEN}; ${LEFT_OUT}`],
         ["coverage divergence", fixed(layer.divergence), "nats"],
@@ -22,6 +23,7 @@ function overview(layer) {
       ],
       "figures large",
     ),
+    present < classes.length && h("p", { class: "notice" }, `${whole(present)} of ${plural(classes.length, "class", "classes")} ${present === 1 ? "has" : "have"} images; counts of classes here mean these.`),
     facts.tables.map(givenTable),
     facts.notes.length ? h("div", { class: "notice" }, facts.notes.map((note) => h("p", {}, named(note)))) : null,
     some && comparisonPanel(),
@@ -29,7 +31,7 @@ function overview(layer) {
       "div",
       { class: "prose" },
       h("p", {}, "P, the ", h("b", {}, "class distribution"), " of a feature, says which classes make it fire: each class’s mean activation as a share of the sum over all classes. The class with the largest share is the feature’s ", h("b", {}, "owner"), "."),
-      h("p", {}, h("b", {}, "Impurity"), ` is 1 − ΣP²: 0 where a feature fires for one class only, ${fixed(1 - 1 / classes.length, 2)} where it fires alike for ${classes.length === 1 ? "the one there is" : `all ${whole(classes.length)}`}. The `, h("b", {}, "effective number of classes"), ", 1/ΣP², counts for how many classes alike a feature fires: 1 for a single one."),
+      h("p", {}, h("b", {}, "Impurity"), ` is 1 − ΣP²: 0 where a feature fires for one class only, ${fixed(1 - 1 / present, 2)} where it fires alike for ${present === 1 ? "the one there is" : `all ${whole(present)}`}. The `, h("b", {}, "effective number of classes"), ", 1/ΣP², counts for how many classes alike a feature fires: 1 for a single one."),
     ),
     stripPanel(layer),
     h("div", { class: "two" }, impurityPanel(layer), coveragePanel(layer)),
@@ -60,7 +62,7 @@ function leftOut(layer) {
 
 function stripWords(layer) {
   const { least, even } = scaleOf(layer);
-  const none = `no more than ${percent(least)}${even ? `, what each would have if the feature fired alike for all ${whole(classes.length)}` : ""}`;
+  const none = `no more than ${percent(least)}${even ? `, what each would have if the feature fired alike for all ${whole(filled())}` : ""}`;
   const common = networks.length > 1 && layer === layer.network.last ? " All networks have the same scale." : "";
   return `A column is a feature, a row a class; the stronger its colour, the larger the class’s share of the feature. The scale is logarithmic: a class without colour has ${none}.${common} Features are ordered by owner, dead ones at the end.`;
 }
@@ -101,7 +103,8 @@ function impurityPanel(layer) {
 function coveragePanel(layer) {
   const [coverage, prior] = [layer.get("coverage"), layer.get("prior")];
   const order = descending(coverage);
-  const few = Math.min(3, Math.floor(order.length / 2));
+  const seen = order.filter((c) => imagesOf(0)[c] > 0); // the others are covered by nothing
+  const few = Math.min(3, Math.floor(seen.length / 2));
   const list = (some) => Array.from(some).flatMap((c, i) => [i ? ", " : "", classLink(c), ` ${percent(coverage[c], 2)}`]);
   const columns = classColumns(layer).filter(({ key }) => ["class", "coverage", "prior", "owned"].includes(key));
   const words = `Coverage of ${plural(classes.length, "class", "classes")}, the largest first, against the prior; coverage divergence ${fixed(layer.divergence)} nats.`;
@@ -113,7 +116,7 @@ function coveragePanel(layer) {
     },
     chart(words, (width) => ranked(width, { values: coverage, expected: prior, order, x: "classes, the most covered first", y: "share", showY: (value) => percent(value, value && value < 0.01 ? 1 : 0) })),
     legend("coverage", "prior"),
-    few ? h("p", { class: "note" }, "Most covered: ", list(order.slice(0, few)), ". Least: ", list(order.slice(-few)), ".") : null,
+    few ? h("p", { class: "note" }, "Most covered: ", list(seen.slice(0, few)), ". Least: ", list(seen.slice(-few)), ".") : null,
     folded("The same numbers as a table", () => plainTable("Coverage of the classes", columns, order)),
   );
 }
