@@ -73,6 +73,10 @@ def repeated(command: str, name: str) -> str:
     >>> repeated("__main__.py compare digits --out /somewhere/digits", "digits")
     'torchdiscern compare digits --out runs/digits'
     """
+    return "; ".join(_repeated(one, name) for one in command.split("; "))
+
+
+def _repeated(command: str, name: str) -> str:
     words = shlex.split(command)
     words[0] = "torchdiscern"
     if "--out" in words:

@@ -190,6 +190,10 @@ class DiscriminabilityLoss(nn.Module):
           weights made it harder to fool, and 3 and 1 on 100 clusters more so and more accurate (ten seeds, one
           setting for all arms). Where the finer classes are known, training on them did more.
 
+        - A network trained from scratch: begin with a tenth of these weights. On CIFAR-100 (90 classes, a thin
+          ResNet, ten epochs, five seeds) `renyi` with 1 and 0.5 lost 4.7 points [3.7, 5.6], with 0.1 and 0.05
+          0.75 [0.3, 1.2].
+
         No pilot had exactly these settings: they ran without damping. Measure on your own data, in pairs.
 
         Args:

@@ -77,6 +77,15 @@ def test_nothing_is_trained_twice_and_seeds_and_arms_are_added(folder: Path) -> 
     assert all(path.stat().st_mtime_ns == at for path, at in before.items())
 
 
+def test_the_command_that_is_kept_repeats_what_was_added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, again, more = (["torchdiscern", "compare", "digits", "--arms", arms] for arms in ("ce", "ce,", "gini"))
+    for call, arms in ((first, ["ce"]), (again, ["ce"]), (more, ["gini"])):
+        monkeypatch.setattr("sys.argv", call)
+        done(tmp_path, arms, 1)
+    kept = json.loads((tmp_path / "comparison.json").read_text())["command"]
+    assert kept == "torchdiscern compare digits --arms ce; torchdiscern compare digits --arms gini"
+
+
 def test_other_settings_are_refused(folder: Path) -> None:
     with pytest.raises(ValueError, match="holds a comparison with epochs=1, expected 2 to add to it"):
         compare(RECIPE.with_settings(epochs=2), ["ce", "gini"], 2, out=folder, console=QUIET)

@@ -303,7 +303,7 @@ def _keep_design(
         "named": list(design.named) if design.named else None,
         "band": design.band,
         "threads": design.machine["threads"],
-        "command": before.get("command") or _command(),
+        "command": _commands(before, design),
         "versions": latest.get("versions", before.get("versions")),
         "git": latest.get("git", before.get("git")),
         "sessions": sessions,
@@ -326,6 +326,15 @@ def _threads_of(folder: Folder) -> int | None:
 
 def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
+
+
+def _commands(before: Mapping[str, Any], design: Design) -> str:
+    """What repeats the comparison; where a later call added arms or seeds, one command after the other."""
+    earlier, new = before.get("command"), _command()
+    same = earlier and list(before["arms"]) == list(design.arms) and before["seeds"] == list(design.seeds)
+    if same or new == earlier:
+        return str(earlier)
+    return f"{earlier}; {new}" if earlier else new
 
 
 def _command() -> str:
