@@ -20,7 +20,7 @@ from torchvision import models
 from torchdiscern import functional
 from torchdiscern.lab import Run
 from torchdiscern.lab.data import folder as data_folder
-from torchdiscern.lab.inspecting import seeing
+from torchdiscern.lab.inspecting import seeing, thumbnails
 from torchdiscern.lab.inspecting.maps import GRID, axis_of, positions
 from torchdiscern.lab.inspecting.seen import Seen, SeenLayer
 from torchdiscern.lab.inspecting.subject import Subject, subject_of
@@ -303,8 +303,8 @@ def test_images_that_disappear_are_left_out(stored: tuple[Subject, Path], tmp_pa
 def test_thumbnails(stored: tuple[Subject, Path], photos: Path) -> None:
     subject, folder = stored
     rows = np.array([5, 7, 25])
-    thumbnails = thumbnails_of(subject.images, rows)
-    pixels, there = thumbnails(np.array([2, 0, -1], np.int32))
+    small = thumbnails_of(subject.images, rows)
+    pixels, there = small(np.array([2, 0, -1], np.int32))
     assert pixels.shape == (3, 32, 32, 3)
     assert pixels.dtype == np.uint8
     assert there.tolist() == [True, True, False]
@@ -312,14 +312,16 @@ def test_thumbnails(stored: tuple[Subject, Path], photos: Path) -> None:
         expected = np.asarray(Image.open(photos / subject.images.files[row]))
         np.testing.assert_array_equal(pixels[place], expected)
     (folder / subject.images.files[25]).unlink()
-    pixels, there = thumbnails(np.array([2, 1], np.int32))
+    pixels, there = small(np.array([2, 1], np.int32))
     assert there.tolist() == [False, True]
     assert not pixels[0].any()
     assert pixels[1].any()
 
 
-def test_thumbnails_are_small_and_have_colours(photos: Path) -> None:
+def test_thumbnails_are_small_and_have_colours(monkeypatch: pytest.MonkeyPatch) -> None:
     subject = subject_of("efficientnet-lite0", "digits", size=96)
+    assert thumbnails_of(subject.images, np.arange(9))(np.array([4], np.int32))[0].shape == (1, 96, 96, 3)
+    monkeypatch.setattr(thumbnails, "FEW", 8)
     pixels, _ = thumbnails_of(subject.images, np.arange(9))(np.array([4], np.int32))
     assert pixels.shape == (1, 64, 64, 3)
     whole = Image.fromarray(subject.images.tensor()[4, 0].numpy())

@@ -10,7 +10,8 @@ from PIL import Image
 from torchdiscern.lab.data import Images
 from torchdiscern.lab.inspecting.careful import Careful
 
-SIDE = 64
+SIDE, LARGE = 64, 128
+FEW = 2_000  # images, of which large thumbnails weigh about 10 MB
 
 Thumbnails = Callable[[NDArray[np.int32]], tuple[NDArray[np.uint8], NDArray[np.bool_]]]
 
@@ -23,10 +24,10 @@ def thumbnails_of(images: Images, rows: NDArray[np.int64]) -> Thumbnails:
         rows: `[N]`, the image at each place.
 
     Returns:
-        Places `[n]` to pixels `[n, S, S, 3]`, uint8, S at most 64, and to `[n]` booleans, False for an image that
+        Places `[n]` to pixels `[n, S, S, 3]`, uint8, S at most 64, or 128 of few images, and to `[n]` booleans, False for an image that
         has disappeared or changed since, and for a place of -1; their pixels are black.
     """
-    side = min(SIDE, images.pixels.shape[-1])
+    side = min(LARGE if len(rows) <= FEW else SIDE, images.pixels.shape[-1])
 
     def thumbnails(places: NDArray[np.int32]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         found = np.zeros((len(places), side, side, 3), np.uint8)
