@@ -96,6 +96,9 @@ def test_a_nearest_class_mean_shows_gaps_and_no_probabilities(opened: Opened, tm
     file = write_page(contents, tmp_path / "report.html")
     page = opened(f"#/image/{wrong[0]}", file=file)
     assert "probabilit" not in words(page)
+    assert "by the nearest class mean" in words(page)
+    assert "bias of the classifier" not in words(page)
+    assert "for the length of the class mean" in words(page)
 
     c = int(np.bincount(labels[wrong]).argmax())
     mine = wrong[labels[wrong] == c]

@@ -67,7 +67,7 @@ function imageView(network, place) {
   const entries = [
     ["label", classLink(label), probability("own_probability")],
     decisions && ["predicted", classLink(predicted), probability("probability")],
-    decisions && ["prediction", right ? "right" : "wrong"],
+    decisions && ["prediction", right ? "right" : "wrong", network.hasProbabilities ? null : `by the ${NEAREST_MEAN}`],
     decisions && ["logit", short(get("logits", 2 * place)), right ? null : `of the label ${short(get("logits", 2 * place + 1))}`],
     doubt >= 0 && ["suspicious label", link(to.labels(), `rank ${whole(doubt + 1)}`), `of ${whole(suspicions.doubtful)}`],
   ];
@@ -90,7 +90,7 @@ function partsTable(title, { name, note, layer, features, values, bias, total, t
   const lines = [
     ...listed.map((i) => ({ feature: features[i], part: values[i] })),
     { words: "all other features", part: rest },
-    { words: "bias of the classifier", part: bias },
+    { words: layer.network.hasProbabilities ? "bias of the classifier" : "for the length of the class mean", part: bias },
     { words: totalName, part: total, sum: true },
   ];
   const peak = Math.max(...lines.map(({ part, sum: whole }) => (whole ? 0 : Math.abs(part)))) || 1;
