@@ -25,8 +25,8 @@ def thumbnails_of(images: Images, rows: NDArray[np.int64]) -> Thumbnails:
 
     Returns:
         Places `[n]` to pixels `[n, S, S, 3]`, uint8, S at most 64, or 128 of few images, and to `[n]`
-        booleans, False for an image that has disappeared or changed since, and for a place of -1; their pixels are
-        black.
+        booleans, False for an image that has disappeared or changed since, and for a place of -1; their pixels
+        are black.
     """
     side = min(LARGE if len(rows) <= FEW else SIDE, images.pixels.shape[-1])
 
