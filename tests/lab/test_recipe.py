@@ -2,7 +2,7 @@ import math
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from torchdiscern.lab.recipe import Recipe, recipe_names, settings, type_text
@@ -28,6 +28,7 @@ def test_the_papers_run_is_the_papers() -> None:
     assert {name: getattr(found, name) for name in expected} == expected
 
 
+@example(epochs=1, rate=1.0, layers=[], data="0\x85")
 @given(
     epochs=st.integers(1, 10**6),
     rate=st.floats(1e-12, 1e3),

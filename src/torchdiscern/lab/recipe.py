@@ -14,6 +14,7 @@ from torchdiscern.lab import arms, values
 
 AUGMENTATIONS = ("none", "flip", "shift", "shift-flip", "resized-crop")
 MADE_WITH = "made_with"
+LINE_ENDS = set("\x85\u2028\u2029")  # beside the common one
 
 
 def _setting(
@@ -300,7 +301,7 @@ class Recipe:
                 parts.append(f"\n# {one.metadata['group']}\n" if parts else f"# {one.metadata['group']}\n")
             parts.append(_line(one.name, self.as_dict()[one.name]))
         if made_with is not None:
-            found = yaml.safe_dump({MADE_WITH: dict(made_with)}, sort_keys=False, allow_unicode=True, width=110)
+            found = _dumped({MADE_WITH: dict(made_with)}, sort_keys=False, width=110)
             parts.append("\n# What the run was made with; not a setting\n" + found)
         return "".join(parts)
 
@@ -340,6 +341,12 @@ def _read(path: Path) -> str:
         ) from error
 
 
+def _dumped(value: Any, **options: Any) -> str:
+    """YAML that is readable, and gives back what was written: some line ends it would read as spaces."""
+    text: str = yaml.safe_dump(value, allow_unicode=True, **options)
+    return text if not LINE_ENDS & set(text) else yaml.safe_dump(value, allow_unicode=False, **options)
+
+
 def _line(name: str, value: Any) -> str:
-    text = yaml.safe_dump(value, allow_unicode=True, default_flow_style=True, width=10**6)
+    text = _dumped(value, default_flow_style=True, width=10**6)
     return f"{name}: {text.removesuffix('...' + chr(10)).strip()}\n"
