@@ -96,6 +96,22 @@ def test_labels_as_csv_and_the_files_that_are_left(folder: Path) -> None:
     assert len(first & wrong) >= len(wrong) - 1
 
 
+def test_help_says_what_is_taken_where_nothing_is_given(folder: Path) -> None:
+    defaults = {
+        "inspect": "what the classifier reads",
+        "report": "first rival",
+        "train": "runs/NAME-ARM-SEED",
+        "compare": "runs/compare-NAME",
+        "evaluate": "test images",
+        "export": "in the run's folder",
+        "demo": "handwritten digits",
+    }
+    results = several(folder, *([name, "--help"] for name in defaults))
+    for (_, said), default in zip(results, defaults.values(), strict=True):
+        text = " ".join(said.replace("\N{BOX DRAWINGS LIGHT VERTICAL}", " ").split())
+        assert re.search(rf"\[default: \([^]]*{default}\)\]", text), default
+
+
 def test_errors_are_one_sentence(folder: Path) -> None:
     says = {
         "report nowhere": "run: 'nowhere' is no folder, expected the folder of a run",

@@ -1,6 +1,7 @@
 """What is inspected: runs, networks with a file of weights, and what is refused."""
 
 import pickle
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,15 @@ def test_a_classifier_of_other_classes_is_none_for_these(photos: Path, tmp_path:
     assert (subject.classifies, subject.by_order) == (False, False)
     assert any("1000 outputs and the data 3 classes" in note for note in subject.notes)
     assert subject.mean == (0.485, 0.456, 0.406)
+
+
+def test_what_the_folder_lost_is_said(photos: Path, tmp_path: Path) -> None:
+    shutil.copytree(photos, tmp_path / "photos")
+    (tmp_path / "photos" / "nothing").mkdir()
+    (tmp_path / "photos" / "red" / "3.png").write_bytes(b"no image")
+    notes = subject_of("efficientnet-lite0", str(tmp_path / "photos"), size=32).notes
+    assert "Unreadable or damaged: 1, left out; the first is 'red/3.png'." in notes
+    assert "Class without images: 1, left out; the first is 'nothing'." in notes
 
 
 def test_a_file_without_classifier_has_none(photos: Path, tmp_path: Path) -> None:

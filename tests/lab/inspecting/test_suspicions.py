@@ -129,6 +129,13 @@ def spread(values: list[float]) -> list[float]:
     return [float(np.mean(values)), min(values), max(values)]
 
 
+def test_worth_is_tried_on_some_of_many_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(suspicions, "TRIED", 40)
+    seen = apart(300)
+    assert suspected(seen).worth[0].startswith("With 2 of 40 labels of images drawn at random made wrong")
+    assert suspected(apart(40)).worth[0].startswith("With 2 of 40 labels made wrong")
+
+
 def test_worth_says_that_given_labels_count_as_right() -> None:
     worth = suspected(apart(60)).worth
     assert len(worth) == 3

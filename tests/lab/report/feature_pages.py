@@ -92,6 +92,16 @@ def until(page: Page, holds: str, given: Any = None) -> None:
     raise AssertionError(holds)
 
 
+def with_and_without_maps(page: Page, measure: str, drawn: str) -> tuple[Any, Any]:
+    """What a script measures of the pictures with the maps on them, once `drawn` holds of it, and without."""
+    until(page, f"({drawn})({measure})")
+    page.wait_for_timeout(100)
+    veiled = page.evaluate(measure)
+    page.get_by_label("show where in the image it fires").uncheck()
+    page.wait_for_timeout(200)
+    return veiled, page.evaluate(measure)
+
+
 def go(page: Page, address: str) -> None:
     page.evaluate("address => { location.hash = address; }", address)
     until(page, "address => shown.address === address && !!document.querySelector('main h1')", address)

@@ -19,15 +19,6 @@ from feature_pages import (
     shown,
     until,
 )
-from feature_pages import (
-    browser as browser,
-)
-from feature_pages import (
-    opened as opened,
-)
-from feature_pages import (
-    report as report,
-)
 from report_cases import VIEWS, example
 
 pytestmark = needs_browser

@@ -19,15 +19,6 @@ from feature_pages import (
     percent,
     shown,
 )
-from feature_pages import (
-    browser as browser,
-)
-from feature_pages import (
-    opened as opened,
-)
-from feature_pages import (
-    report as report,
-)
 from playwright.sync_api import Browser
 from report_cases import ACCURACY, changes_of, example
 

@@ -10,15 +10,6 @@ from feature_pages import (
     needs_browser,
     until,
 )
-from feature_pages import (
-    browser as browser,
-)
-from feature_pages import (
-    opened as opened,
-)
-from feature_pages import (
-    report as report,
-)
 from playwright.sync_api import Page
 from report_cases import example
 

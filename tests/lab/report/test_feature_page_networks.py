@@ -23,15 +23,6 @@ from feature_pages import (
     shown,
     until,
 )
-from feature_pages import (
-    browser as browser,
-)
-from feature_pages import (
-    opened as opened,
-)
-from feature_pages import (
-    report as report,
-)
 from playwright.sync_api import Browser, Page
 from report_cases import ACCURACY, HOSTILE, changes_of, example
 

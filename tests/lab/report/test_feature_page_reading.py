@@ -14,15 +14,6 @@ from feature_pages import (
     open_all,
     shown,
 )
-from feature_pages import (
-    browser as browser,
-)
-from feature_pages import (
-    opened as opened,
-)
-from feature_pages import (
-    report as report,
-)
 from PIL import Image
 from playwright.sync_api import Page
 from report_cases import example

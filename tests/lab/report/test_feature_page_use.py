@@ -22,15 +22,7 @@ from feature_pages import (
     open_all,
     shown,
     until,
-)
-from feature_pages import (
-    browser as browser,
-)
-from feature_pages import (
-    opened as opened,
-)
-from feature_pages import (
-    report as report,
+    with_and_without_maps,
 )
 from PIL import Image
 from playwright.sync_api import Browser
@@ -68,12 +60,7 @@ def test_maps_are_drawn_and_can_be_switched_off(opened: Opened) -> None:
     page = opened("#/feature/1/0")
     sums = """() => [...document.querySelectorAll('canvas.thumb')].map(canvas =>
       canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.reduce((a, b) => a + b, 0))"""
-    until(page, f"({sums})().every(sum => sum > 1e6)")
-    page.wait_for_timeout(100)
-    veiled = page.evaluate(sums)
-    page.get_by_label("show where in the image it fires").uncheck()
-    page.wait_for_timeout(200)
-    plain = page.evaluate(sums)
+    veiled, plain = with_and_without_maps(page, sums, "sums => sums().every(sum => sum > 1e6)")
     assert len(plain) > 15
     assert sum(after > before for before, after in zip(veiled, plain, strict=True)) > 0.8 * len(plain)
     # the pixels are those given

@@ -20,15 +20,7 @@ from feature_pages import (
     percent,
     short,
     until,
-)
-from feature_pages import (
-    browser as browser,
-)
-from feature_pages import (
-    opened as opened,
-)
-from feature_pages import (
-    report as report,
+    with_and_without_maps,
 )
 from playwright.sync_api import Page
 from report_cases import example
@@ -78,12 +70,7 @@ def test_an_image_on_which_a_feature_is_silent_is_veiled(opened: Opened) -> None
     tone = """() => { const canvas = document.querySelector('[aria-label="Random images"] canvas');
       const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
       return data.reduce((sum, value, i) => sum + (i % 4 < 3 ? value : 0), 0) / (0.75 * data.length); }"""
-    until(page, f"({tone})() > 5")
-    page.wait_for_timeout(100)
-    veiled = page.evaluate(tone)
-    page.get_by_label("show where in the image it fires").uncheck()
-    page.wait_for_timeout(200)
-    plain = page.evaluate(tone)
+    veiled, plain = with_and_without_maps(page, tone, "tone => tone() > 5")
     assert 0.25 * plain < veiled < 0.4 * plain
     assert "Dark is where the feature is silent; each image by its own largest value." in words(page)
 

@@ -19,6 +19,10 @@ from torchdiscern.metrics import ClassMeans, KFeatureAccuracy
 FEW = (1, 5, 20)
 SPOKE = 12
 OWN, NEAREST_MEAN = "the network's own", "nearest class mean"
+NEAREST = (
+    f"Decisions are those of the {NEAREST_MEAN}: each image counts in the mean of its own class, so that its "
+    "accuracy is better than on other images, and its probabilities mean little."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +78,7 @@ def decisions_of(seen: Seen, layer: Layer) -> Decisions | None:
         return None
     classifier = classifier_of(seen)
     means, counts = _means(seen)
-    read_means, _ = _means(seen, classifier)
+    read_means = _means(seen, classifier)[0] if classifier.by_direction else means
     few = {k: _Few(classifier, means, k) for k in FEW if k <= seen.read.shape[1]}
     decided: list[_Decided] = []
     right: list[NDArray[np.bool_]] = []

@@ -187,15 +187,14 @@ def _fill(network: Network, found: dict[str, Tensor], weights: Path, model: str)
             f"{list(own[name].shape)}{first or '; name the network that they are of, and its size.'}"
         )
     strange = sorted(set(found) - set(own))
-    if not strange:
-        network.module.load_state_dict(fitting, strict=False)
-        return []
     if len(strange) > SURPLUS * len(found):
         raise ValueError(
             f"weights: {len(strange)} of {len(found)} tensors of {str(weights)!r} have no place in {model!r}, "
             f"such as {strange[0]!r}, expected the weights of this very network; name the one they are of."
         )
     network.module.load_state_dict(fitting, strict=False)
+    if not strange:
+        return []
     return [
         f"The file {weights.name} holds {len(strange)} tensor(s) that {model} has no place for, such as "
         f"{strange[0]!r}."

@@ -90,11 +90,13 @@ def see(subject: Subject, folder: Path, console: Console) -> Seen:
                 wordless += batch.planned[~numbers.cpu()].tolist()
                 if not len(planned):
                     continue
-                said = said[numbers].nan_to_num(0, 0, 0)
+                if len(planned) < len(numbers):
+                    said, features = said[numbers], {name: given[numbers] for name, given in features.items()}
+                said = said.nan_to_num(0, 0, 0)
                 read.add(said)
                 chosen = of_pool[planned]
                 for layer in layers:
-                    layer.add({name: given[numbers] for name, given in features.items()}, count, chosen)
+                    layer.add(features, count, chosen)
                 layers[-1].compare(said)
                 target = subject.labels[planned]
                 if right is not None:

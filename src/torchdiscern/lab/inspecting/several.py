@@ -11,12 +11,12 @@ import torch
 from numpy.typing import NDArray
 from rich.console import Console
 
-from torchdiscern.lab.inspecting.decisions import NEAREST_MEAN, decisions_of
+from torchdiscern.lab.inspecting.decisions import NEAREST, NEAREST_MEAN, decisions_of
 from torchdiscern.lab.inspecting.layer_numbers import numbers_of, shares_of
 from torchdiscern.lab.inspecting.matching import match
 from torchdiscern.lab.inspecting.seeing import see
 from torchdiscern.lab.inspecting.seen import Places
-from torchdiscern.lab.inspecting.subject import NEAREST, Subject, count_of
+from torchdiscern.lab.inspecting.subject import Subject, count_of
 from torchdiscern.lab.inspecting.suspicions import suspicions_of
 from torchdiscern.lab.inspecting.thumbnails import thumbnails_of
 from torchdiscern.lab.report.contents import Changes, Contents, Inspected
@@ -55,7 +55,9 @@ def inspect_several(
     rows = reduce(np.intersect1d, [one.rows for one in looked.values()])
     gone = max(len(one.rows) for one in looked.values()) - len(rows)
     if gone:
-        note = f"{gone:,} image(s) disappeared while the networks were shown them, and are left out."
+        note = (
+            f"{gone:,} image(s) disappeared while networks were shown them, or gave NaN alone; they are left out."
+        )
         left = {name: _noted(_on(subject, rows), note) for name, subject in subjects.items()}
         return inspect_several(left, console, usual=usual, usual_name=usual_name)
     first = next(iter(subjects.values()))

@@ -24,10 +24,6 @@ from torchdiscern.lab.training.showing import reading
 from torchdiscern.lab.training.trained import trained_network
 
 SPLITS = ("auto", "test", "val", "train", "all")
-NEAREST = (
-    "Decisions are those of the nearest class mean: each image counts in the mean of its own class, so that its "
-    "accuracy is better than on other images, and its probabilities mean little."
-)
 OWN_FEATURES = (
     "The features are the run's own; those of a network that was trained on other images find wrong labels "
     "better: torchdiscern labels efficientnet-lite0 --data ..."
@@ -152,11 +148,11 @@ def _of_run(
         prepared = prepared_again(run, console, images)
         network, images, inputs, labels = prepared.network, prepared.images, prepared.inputs, prepared.labels
         parts = {"train": labels.train, "val": labels.val, "test": labels.test}
-        target = labels.target
+        target, true = labels.target, labels.true
     else:
         network = trained_network(run)
         images, inputs, target = images_for(run, data, console, images)
-        parts = dict(images.parts)
+        parts, true = dict(images.parts), target
     part, rows = _rows(split, parts, (target >= 0).nonzero().flatten())
     about_labels = [OWN_FEATURES]
     if data is None and part in ("train", "all"):
@@ -180,8 +176,7 @@ def _of_run(
     )
     if data is not None:
         subject.notes.append("Whether the run has learned from some of these images is not known.")
-    wrong = 0 if data is not None else int((target[rows] != labels.true[rows]).sum())
-    if wrong:
+    if wrong := int((target[rows] != true[rows]).sum()):
         subject.notes.append(
             f"{wrong:,} of the labels shown are wrong on purpose (label_noise={recipe.label_noise}), as the run "
             "was given them."
@@ -215,13 +210,13 @@ def _of_network(
     part, rows = _rows(split, images.parts, torch.arange(len(images.labels)))
     classifies = loaded.num_classes == len(images.classes)
     notes = list(loaded.notes)
-    if loaded.num_classes and not classifies:
+    if not classifies:
         notes.append(
             f"The classifier has {loaded.num_classes} outputs and the data {len(images.classes)} classes, so the "
             "network was made for other classes."
+            if loaded.num_classes
+            else "The network has no classifier for these classes."
         )
-    elif not classifies:
-        notes.append("The network has no classifier for these classes.")
     if not network.mean:
         notes.append(
             "The network was given pixels in [0, 1], since its weights do not say how to normalise them."

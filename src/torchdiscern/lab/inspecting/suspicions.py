@@ -19,7 +19,7 @@ from torchdiscern.lab.seeds import generator
 SPOKE = 4
 INJECTED = (0.05, 0.2)
 DRAWS = 5
-TRIED = 10_000  # images, on which the ranking is tried; more would change no digit that is shown
+TRIED = 10_000  # images, on which the ranking is tried, ten times over
 FIRST = 100
 RULE = (
     "Ranked by how much nearer an image stands to another class than to its label: the cosine of what the "
@@ -55,7 +55,7 @@ def suspicions_of(seen: Seen, layer: Layer, about: Sequence[str] = ()) -> Suspic
         margin=ranking.margin[rows].float().numpy(),
         nearer=nearer.astype(np.int32),
         spoke=_spoke(activation, rows, layer.distribution, nearer, seen.labels[rows]),
-        worth=[*_worth(*_some(seen.read, torch.from_numpy(compact)), len(present)), *about],
+        worth=[*_worth(seen.read, torch.from_numpy(compact), len(present)), *about],
     )
 
 
@@ -108,6 +108,8 @@ def _some(read: NDArray[np.float32], labels: Tensor) -> tuple[NDArray[np.float32
 
 def _worth(read: NDArray[np.float32], labels: Tensor, num_classes: int) -> list[str]:
     """What the ranking finds of labels made wrong on purpose, in sentences."""
+    drawn = " of images drawn at random" if len(labels) > TRIED else ""
+    read, labels = _some(read, labels)
     sentences = []
     for share in INJECTED:
         wrong = round(share * len(labels))
@@ -122,8 +124,8 @@ def _worth(read: NDArray[np.float32], labels: Tensor, num_classes: int) -> list[
             areas.append(auroc(doubt, given != labels))
             found.append(precision_of_first(doubt, given != labels, first))
         sentences.append(
-            f"With {wrong:,} of {len(labels):,} labels made wrong on purpose ({share:.0%}, any other class "
-            f"alike), the ranking tells wrong from right with AUROC {_spread(areas, '.3f')}, where chance is "
+            f"With {wrong:,} of {len(labels):,} labels{drawn} made wrong on purpose ({share:.0%}, any other "
+            f"class alike), the ranking tells wrong from right with AUROC {_spread(areas, '.3f')}, where chance is "
             f"0.5; of the first {first:,} images {_spread(found, '.0%')} are wrong ({DRAWS} draws)."
         )
     if not sentences:
