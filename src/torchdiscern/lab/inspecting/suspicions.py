@@ -125,8 +125,8 @@ def _worth(read: NDArray[np.float32], labels: Tensor, num_classes: int) -> list[
             found.append(precision_of_first(doubt, given != labels, first))
         sentences.append(
             f"With {wrong:,} of {len(labels):,} labels{drawn} made wrong on purpose ({share:.0%}, any other "
-            f"class alike), the ranking tells wrong from right with AUROC {_spread(areas, '.3f')}, where chance is "
-            f"0.5; of the first {first:,} images {_spread(found, '.0%')} are wrong ({DRAWS} draws)."
+            f"class alike), the ranking tells wrong from right with AUROC {_spread(areas, '.3f')}, where chance "
+            f"is 0.5; of the first {first:,} images {_spread(found, '.0%')} are wrong ({DRAWS} draws)."
         )
     if not sentences:
         return ["There are too few images to try the ranking on labels made wrong on purpose."]
