@@ -1,9 +1,7 @@
-"""What several test files share: the authors' numbers, images, and runs."""
+"""Fixtures that several test files share: the authors' numbers, images, and runs."""
 
-import json
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +10,8 @@ import pytest
 import torch
 from hypothesis import settings
 from PIL import Image
-from torch import Tensor
+
+from reference_cases import Case, load_cases
 
 if TYPE_CHECKING:
     from torchdiscern.lab import Run
@@ -22,41 +21,6 @@ torch.set_num_threads(1)  # small tensors: a second thread costs more than it br
 settings.register_profile("everywhere", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "everywhere")
-
-VECTORS = Path(__file__).parent / "data" / "vectors.npz"
-
-
-@dataclass
-class Case:
-    """One input of the authors' code with its outputs, in float64."""
-
-    name: str
-    settings: dict[str, Any]
-    arrays: dict[str, Tensor]
-
-    @property
-    def features(self) -> list[Tensor]:
-        return [self[f"features{layer}"].clone().requires_grad_() for layer in range(self.settings["layers"])]
-
-    def __getitem__(self, name: str) -> Tensor:
-        return self.arrays[name]
-
-
-def load_cases() -> list[Case]:
-    with np.load(VECTORS) as file:
-        names = sorted({key.split("/")[0] for key in file.files})
-        return [
-            Case(
-                name,
-                json.loads(str(file[f"{name}/meta"])),
-                {
-                    key.split("/")[1]: torch.tensor(file[key])
-                    for key in file.files
-                    if key.startswith(f"{name}/") and not key.endswith("/meta")
-                },
-            )
-            for name in names
-        ]
 
 
 @pytest.fixture(params=load_cases(), ids=lambda case: case.name)

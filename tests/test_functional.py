@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from conftest import Case
+from reference_cases import Case
 from torchdiscern import DiscriminabilityLoss, functional
 from torchdiscern.functional import Impurity, Terms, class_distribution, coverage_divergence, terms
 

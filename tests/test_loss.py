@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from conftest import Case
 from dead_features import train
+from reference_cases import Case
 from torchdiscern import DiscriminabilityLoss, FeatureTap
 from torchdiscern.functional import Impurity, terms
 
