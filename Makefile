@@ -19,8 +19,10 @@ setup: .venv/.done ## make .venv with everything in it; quick when nothing chang
 demo: setup ## train with and without the loss, print the table, write runs/demo/report.html
 	$(BIN)/torchdiscern demo
 
-test: setup ## run the tests; prints the coverage of the ground floor
-	$(BIN)/python -m pytest -m 'not long' --cov --cov-fail-under=95
+WORKERS ?= 2
+
+test: setup ## run the tests in two processes (WORKERS=N takes another number); prints the coverage of the ground floor
+	$(BIN)/python -m pytest -m 'not long' -n $(WORKERS) --dist worksteal --cov --cov-fail-under=95
 
 test-long: setup ## run the tests that take longer than `make test` may
 	$(BIN)/python -m pytest -m long
