@@ -25,6 +25,7 @@ def compare(
     tune: Annotated[int, typer.Option(help="Trials that choose settings for each arm; 0 for none.")] = 0,
     tuning_seeds: Annotated[int, typer.Option(help="Seeds that each trial is trained on.")] = 1,
     robust: Annotated[bool, typer.Option("--robust", help="Attack every trained network, too.")] = False,
+    attacked: Annotated[int, typer.Option(help="Test images that --robust attacks.")] = 500,
     cross_validated: Annotated[
         bool, typer.Option("--cross-validated", help="Look for wrong labels by cross-validation, too.")
     ] = False,
@@ -74,6 +75,7 @@ def compare(
             tune=tune,
             tuning_seeds=tuning_seeds,
             robust=robust,
+            attacked=attacked,
             cross_validated=cross_validated,
             named=(named.rpartition(":")[0], named.rpartition(":")[2]) if named else None,
             band=band,

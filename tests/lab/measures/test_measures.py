@@ -138,7 +138,7 @@ def test_one_class_held_out_makes_no_task() -> None:
 
 
 def test_two_classes_and_few_features() -> None:
-    found = measures_of(untrained(holdout_classes=8, label_noise=0.2, width=4), robust=True, images=20)
+    found = measures_of(untrained(holdout_classes=8, label_noise=0.2, width=4), robust=True, attacked=20)
     assert set(found) >= OF_TEST | REMOVED | STRANGE | {"wrong_auroc_own", "robust_l2_0.125", "robust_linf_1/255"}
     assert "k_feature_accuracy_20" not in found
     assert all(0 <= value <= 1 for name, value in found.items() if name not in ("negative_log_likelihood",

@@ -13,6 +13,7 @@ from torchdiscern.lab.data import Images
 from torchdiscern.lab.measures.attacks import Attacked, Norm, attacked_of
 from torchdiscern.lab.measures.masked import masked_check
 from torchdiscern.lab.measures.readout import read_out_of
+from torchdiscern.lab.measures.table import ATTACKED
 from torchdiscern.lab.recipe import Recipe
 from torchdiscern.lab.training.folder import Run
 from torchdiscern.lab.training.measure import Reader
@@ -31,22 +32,23 @@ def reader_of(recipe: Recipe, weights: Mapping[str, torch.Tensor], images: Image
     return Reader(prepared, environment.device_of(environment.accelerator_of(recipe.accelerator)))
 
 
-def checked(folder: Path, others: Mapping[str, str], images: Images) -> dict[str, Any]:
+def checked(folder: Path, others: Mapping[str, str], images: Images, count: int = ATTACKED) -> dict[str, Any]:
     """Attacks the network of a run in other ways than the ordinary one.
 
     Args:
         folder: of the run, with its weights.
         others: name to folder of the other arms' runs of the same seed, on which attacks are made too.
         images: the recipe's.
+        count: test images that are attacked.
 
     Returns:
         `norm`, `radius`, `robust`, `others` and, by attack, `images`, `robust`, `ordinary` and `beyond`;
         `stronger` names the attacks that turn more images than the ordinary one by more than it may miss.
     """
-    attacked = _attacked(Run(folder), images)
+    attacked = _attacked(Run(folder), images, count)
     networks: dict[str, nn.Module] = {}
     for name, other in others.items():
-        found = _attacked(Run(other), images)
+        found = _attacked(Run(other), images, count)
         same_space = found.inputs.shape == attacked.inputs.shape and found.pixels == attacked.pixels
         if same_space and found.num_classes == attacked.num_classes:
             networks[name] = found.module
@@ -64,8 +66,8 @@ def checked(folder: Path, others: Mapping[str, str], images: Images) -> dict[str
     }
 
 
-def _attacked(run: Run, images: Images) -> Attacked:
+def _attacked(run: Run, images: Images, count: int) -> Attacked:
     recipe = run.recipe
     reader = reader_of(recipe, run.weights, images)
-    whole = attacked_of(reader)
+    whole = attacked_of(reader, count)
     return read_out_of(whole, reader, images) if recipe.read_out else whole

@@ -24,10 +24,18 @@ from torchdiscern.lab.comparing.showing import Live
 from torchdiscern.lab.comparing.task import Task
 from torchdiscern.lab.comparing.todo import Todo
 from torchdiscern.lab.files import write_atomically
+from torchdiscern.lab.measures import ATTACKED
 from torchdiscern.lab.recipe import Recipe
 from torchdiscern.lab.training.run import with_whole_path
 
-KEPT = ("baseline", "tune", "tuning_seeds", "robust", "cross_validated")  # what a folder's comparison is made of
+KEPT = (
+    "baseline",
+    "tune",
+    "tuning_seeds",
+    "robust",
+    "attacked",
+    "cross_validated",
+)  # what a folder's comparison is made of
 
 
 def compare(
@@ -40,6 +48,7 @@ def compare(
     tune: int = 0,
     tuning_seeds: int = 1,
     robust: bool = False,
+    attacked: int = ATTACKED,
     cross_validated: bool = False,
     named: tuple[str, str] | None = None,
     band: float = BAND,
@@ -69,6 +78,7 @@ def compare(
             and its own weights, chosen by validation accuracy on seeds that no run uses; 0 for none.
         tuning_seeds: how many seeds each trial is trained on.
         robust: attack every trained network, too.
+        attacked: test images that are then attacked, the same ones for every arm of a seed.
         cross_validated: look for wrong labels by cross-validation, too; trains each run four times more.
         named: the one contrast, arm and measure, named before the runs; Holm's correction leaves it out.
         band: points of accuracy that make no difference in practice.
@@ -123,6 +133,7 @@ def compare(
         tune=tune,
         tuning_seeds=tuple(range(TUNING_SEED, TUNING_SEED + tuning_seeds)),
         robust=robust,
+        attacked=attacked,
         cross_validated=cross_validated,
         named=named,
         band=band,
@@ -181,10 +192,11 @@ def joined(folder: Folder, design: Design) -> Design:
         )
     now = asdict(replace(design, recipe=Recipe()))
     for name in KEPT:
-        old = tuple(before[name]) if isinstance(before[name], list) else before[name]
+        old = before.get(name, ATTACKED)  # a folder of version 0.1 does not say how many were attacked
+        old = tuple(old) if isinstance(old, list) else old
         if old != now[name]:
             raise ValueError(
-                f"{where} with {name}={before[name]!r}, expected {now[name]!r} to add to it; choose another "
+                f"{where} with {name}={old!r}, expected {now[name]!r} to add to it; choose another "
                 "folder with --out."
             )
     for arm, settings in before["arms"].items():
@@ -299,6 +311,7 @@ def _keep_design(
         "tuning_seeds": list(design.tuning_seeds),
         "spaces": _spaces(design) | before.get("spaces", {}),
         "robust": design.robust,
+        "attacked": design.attacked,
         "cross_validated": design.cross_validated,
         "named": list(design.named) if design.named else None,
         "band": design.band,

@@ -8,7 +8,7 @@ from typing import Any
 from torchdiscern import checks
 from torchdiscern.lab import arms as arm_table
 from torchdiscern.lab.comparing.tuning import space_of
-from torchdiscern.lab.measures import measure_of
+from torchdiscern.lab.measures import ATTACKED, measure_of
 from torchdiscern.lab.recipe import Recipe
 from torchdiscern.lab.training.prepared import MACHINE
 
@@ -30,6 +30,7 @@ class Design:
         tune: trials for each arm; 0 takes the arms as they are.
         tuning_seeds: seeds whose validation images choose, and that no run uses.
         robust: whether every run is attacked.
+        attacked: test images that are then attacked.
         cross_validated: whether wrong labels are also looked for by cross-validation.
         named: the one contrast, arm and measure, that was named before the runs.
         band: differences in accuracy that make no difference in practice, in points.
@@ -42,6 +43,7 @@ class Design:
     tune: int = 0
     tuning_seeds: tuple[int, ...] = (TUNING_SEED,)
     robust: bool = False
+    attacked: int = ATTACKED
     cross_validated: bool = False
     named: tuple[str, str] | None = None
     band: float = BAND
@@ -67,6 +69,7 @@ class Design:
                 f"named: got the arm {self.named[0]!r}, expected one of {', '.join(self.arms)}; mend --named."
             )
         checks.check_number(self.band, "band")
+        checks.check_whole(self.attacked, "attacked", low=1, hint="pass how many test images to attack")
         checks.check_whole(self.tune, "tune", low=0, hint="pass the number of trials, 0 for none")
         keys: dict[str, str] = {}
         for arm in self.arms:

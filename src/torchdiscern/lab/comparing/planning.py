@@ -13,7 +13,7 @@ from torchdiscern.lab.comparing.folder import Folder
 from torchdiscern.lab.comparing.task import images_of
 from torchdiscern.lab.comparing.tuning import Tuning
 from torchdiscern.lab.evidence import seeds_needed, smallest_difference
-from torchdiscern.lab.measures.robust import ATTACKED, STEPS_AT_MOST
+from torchdiscern.lab.measures.robust import STEPS_AT_MOST
 from torchdiscern.lab.training.cleaning import FOLDS
 from torchdiscern.lab.training.durations import duration
 from torchdiscern.lab.training.plan import plan
@@ -84,7 +84,8 @@ def _lines(
             )
         )
     if found["runs"]:
-        attacks = ", attacks counted as if no image fell early" if design.robust else ""
+        images = f"{design.attacked} test image{'s' if design.attacked > 1 else ''}"
+        attacks = f", attacks on {images} counted as if none fell early" if design.robust else ""
         time = f"about {duration(found['seconds'])} with {jobs} at once, by a few timed steps{attacks}"
         lines.append(("time", time))
     says = "the deviation of the differences so far" if known else "an assumed deviation of the differences"
@@ -121,7 +122,7 @@ def _seconds(design: Design, arm: str, records: dict[str, dict[str, Any]]) -> tu
     if not design.robust:
         return trial, trial
     # a step of an attack goes forward and back as a training step does
-    steps = min(ATTACKED, found["images"]["test"]) * STEPS_AT_MOST
+    steps = min(design.attacked, found["images"]["test"]) * STEPS_AT_MOST
     return trial + steps / found["images_per_second"], trial
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from torchdiscern.lab import environment
 from torchdiscern.lab.comparing.checking import checked, reader_of
 from torchdiscern.lab.data import Images, load_images
-from torchdiscern.lab.measures import correct_of, measures_of
+from torchdiscern.lab.measures import ATTACKED, correct_of, measures_of
 from torchdiscern.lab.measures.readout import read_out_measures
 from torchdiscern.lab.recipe import Recipe
 from torchdiscern.lab.training.cleaning import cross_validated
@@ -45,6 +45,7 @@ class Task:
         folder: of the run.
         token: file beside the runs by which a process on another machine knows that it sees the same disk.
         robust: whether to attack.
+        attacked: test images to attack.
         cross_validated: whether to look for wrong labels by networks that did not see them.
         keep_weights: whether the run's folder keeps its weights.
         others: folders of the other arms' runs, for a check.
@@ -57,6 +58,7 @@ class Task:
     folder: str = ""
     token: str = ""
     robust: bool = False
+    attacked: int = ATTACKED
     cross_validated: bool = False
     keep_weights: bool = False
     others: Mapping[str, str] = field(default_factory=dict)
@@ -70,7 +72,7 @@ def perform(task: Task) -> dict[str, Any]:
     if task.kind == "trial":
         found: dict[str, Any] = {"value": _value(recipe, images)}
     elif task.kind == "check":
-        found = checked(Path(task.folder), task.others, images)
+        found = checked(Path(task.folder), task.others, images, task.attacked)
     elif task.token and Path(task.token).exists():
         found = _measured(task, recipe, Path(task.folder), images)
     else:
@@ -106,9 +108,9 @@ def _measured(task: Task, recipe: Recipe, folder: Path, images: Images) -> dict[
         reader = reader_of(recipe, run.weights, images)
         prepared = reader.prepared
         if recipe.read_out:
-            metrics, right = read_out_measures(reader, images, robust=task.robust)
+            metrics, right = read_out_measures(reader, images, robust=task.robust, attacked=task.attacked)
         else:
-            metrics = measures_of(reader, robust=task.robust, cross_validated=judged)
+            metrics = measures_of(reader, robust=task.robust, attacked=task.attacked, cross_validated=judged)
             right = correct_of(reader, prepared.labels.test)
         correct = right.numpy()
         metrics["memory_mb"] = kept_bytes(prepared) / 2**20

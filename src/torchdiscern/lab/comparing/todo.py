@@ -63,6 +63,7 @@ class Todo:
                     folder=str(self.folder.run(key).resolve()),
                     token=str(self.folder.design_file.resolve()),
                     robust=design.robust,
+                    attacked=design.attacked,
                     cross_validated=design.cross_validated,
                     keep_weights=self.keeps(seed),
                 )
@@ -89,6 +90,7 @@ class Todo:
                 design.recipe_of(arm, seed, self.tuned(arm)).as_dict(),
                 kind="check",
                 folder=folder,
+                attacked=design.attacked,
                 others={name: other for name, other in there.items() if name != arm},
             )
             for arm, folder in there.items()

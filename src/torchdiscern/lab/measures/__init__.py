@@ -2,9 +2,10 @@
 
 from torchdiscern.lab.measures.everything import measures_of
 from torchdiscern.lab.measures.reading import Read, Recorder, correct_of, read_rows
-from torchdiscern.lab.measures.table import MEASURES, Measure, measure_of, relative_band
+from torchdiscern.lab.measures.table import ATTACKED, MEASURES, Measure, measure_of, relative_band
 
 __all__ = [
+    "ATTACKED",
     "MEASURES",
     "Measure",
     "Read",

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from torchdiscern import checks
+from torchdiscern.lab.measures.table import ATTACKED
 from torchdiscern.lab.measures.traces import seeded, untouched
 from torchdiscern.lab.seeds import derived, generator
 from torchdiscern.lab.training.measure import Reader
@@ -91,7 +92,7 @@ class _Single(nn.Module):
         return logits
 
 
-def attacked_of(reader: Reader, images: int = 500) -> Attacked:
+def attacked_of(reader: Reader, images: int = ATTACKED) -> Attacked:
     """The test images of a trained network, to be attacked.
 
     Args:

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from torchdiscern.lab.measures.reading import Recorder, read_rows
 from torchdiscern.lab.measures.removal import removal
+from torchdiscern.lab.measures.table import ATTACKED
 from torchdiscern.lab.measures.transfer import few_shot_accuracy, out_of_distribution
 from torchdiscern.lab.measures.wrong_labels import wrong_labels
 from torchdiscern.lab.networks.cosine import weight_of
@@ -25,16 +26,16 @@ OF_TEST = (
 
 
 def measures_of(
-    reader: Reader, *, robust: bool = False, cross_validated: Tensor | None = None, images: int = 500
+    reader: Reader, *, robust: bool = False, attacked: int = ATTACKED, cross_validated: Tensor | None = None
 ) -> dict[str, float]:
     """Everything that one trained network is measured by, each set of rows read once.
 
     Args:
         reader: of the trained network.
         robust: attack it too, which takes seconds for frozen features and minutes for pixels.
+        attacked: at most as many test images are attacked.
         cross_validated: `[n, C]`, probabilities of the training images by networks that did not see them, in the
             order of `labels.train`, as `training.cleaning.cross_validated` gives them.
-        images: at most as many test images are attacked.
 
     Returns:
         By the names of `table.MEASURES`, without those that the data do not allow: few-shot and
@@ -75,7 +76,7 @@ def measures_of(
     if robust:
         from torchdiscern.lab.measures.robust import robust_accuracy
 
-        measures |= robust_accuracy(reader, images=images)
+        measures |= robust_accuracy(reader, images=attacked)
     return measures
 
 

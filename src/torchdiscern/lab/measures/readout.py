@@ -12,6 +12,7 @@ from torchdiscern.lab.data import Images
 from torchdiscern.lab.measures.attacks import Attacked, attacked_of
 from torchdiscern.lab.measures.reading import read_rows
 from torchdiscern.lab.measures.robust import robust_of
+from torchdiscern.lab.measures.table import ATTACKED
 from torchdiscern.lab.training.measure import BINS, Reader
 from torchdiscern.lab.training.prepared import load
 
@@ -82,7 +83,7 @@ def read_out_of(attacked: Attacked, reader: Reader, images: Images) -> Attacked:
 
 
 def read_out_measures(
-    reader: Reader, images: Images, *, robust: bool = False, attacked: int = 500
+    reader: Reader, images: Images, *, robust: bool = False, attacked: int = ATTACKED
 ) -> tuple[dict[str, float], Tensor]:
     """What of the measures asks for logits alone, of the classes that the recipe's `read_out` names.
 

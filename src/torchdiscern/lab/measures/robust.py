@@ -7,6 +7,7 @@ from torch import Tensor
 
 from torchdiscern import checks
 from torchdiscern.lab.measures.attacks import Attacked, Norm, attacked_of, descent
+from torchdiscern.lab.measures.table import ATTACKED
 from torchdiscern.lab.training.measure import Reader
 
 STEPS = 40
@@ -20,7 +21,6 @@ OF_PIXELS: Mapping[Norm, Mapping[str, float]] = {
     "l2": {"0.125": 0.125, "0.25": 0.25, "0.5": 0.5},
     "linf": {"1/255": 1 / 255, "2/255": 2 / 255, "4/255": 4 / 255},
 }
-ATTACKED = 500  # test images, by default
 # of each image over all radii, where no attack turns it
 STEPS_AT_MOST = (QUICK + 2 * RESTARTS * STEPS) * sum(map(len, OF_PIXELS.values()))
 

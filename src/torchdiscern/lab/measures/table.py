@@ -6,6 +6,8 @@ from typing import Literal
 
 from torchdiscern import checks
 
+ATTACKED = 500  # test images, by default, where robust accuracy is measured
+
 
 @dataclass(frozen=True)
 class Measure:
