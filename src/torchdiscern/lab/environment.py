@@ -45,12 +45,15 @@ def git_state() -> str:
 
 
 def hardware() -> dict[str, str | int]:
-    return {
+    found: dict[str, str | int] = {
         "processor": _processor(),
         "cores": os.cpu_count() or 0,
         "torch_threads": torch.get_num_threads(),
         "system": f"{platform.system()} {platform.machine()}",
     }
+    if torch.cuda.is_available():
+        found["gpu"] = torch.cuda.get_device_name()
+    return found
 
 
 def _processor() -> str:
@@ -69,6 +72,22 @@ def accelerator_of(setting: str) -> str:
     if torch.cuda.is_available():
         return "gpu"
     return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def gpu_of(worker: int, count: int, visible: str | None) -> str:
+    """The GPU that a worker process takes, as `CUDA_VISIBLE_DEVICES` names it: each the next, round and round.
+
+    Args:
+        worker: its number, from 0.
+        count: GPUs that this process sees.
+        visible: `CUDA_VISIBLE_DEVICES` of this process, None where it is not set.
+
+    Example:
+        >>> [gpu_of(worker, 2, None) for worker in range(3)], gpu_of(1, 2, "4,7")
+        (['0', '1', '0'], '7')
+    """
+    names = visible.split(",")[:count] if visible else [str(number) for number in range(count)]
+    return names[worker % count].strip()
 
 
 def device_of(accelerator: str) -> torch.device:

@@ -13,7 +13,10 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from typing import Any, Protocol, Self
 
+import torch
+
 from torchdiscern.lab.comparing.task import Task, perform
+from torchdiscern.lab.environment import gpu_of
 
 TRIES = 3
 Outcome = tuple[Task, dict[str, Any] | Exception]
@@ -87,8 +90,9 @@ class Local:
     def submit(self, task: Task) -> None:
         if self._pool is None:
             # a fresh interpreter each: torch's threads do not survive a fork
+            fresh = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(
-                self.jobs, mp_context=multiprocessing.get_context("spawn"), initializer=_alone
+                self.jobs, mp_context=fresh, initializer=_alone, initargs=(fresh.Value("i", 0),)
             )
         try:
             self._running[self._pool.submit(perform, task)] = task
@@ -201,9 +205,18 @@ def _lost(key: str) -> RuntimeError:
     )
 
 
-def _alone() -> None:
-    """A worker leaves Ctrl-C to the process that began it, and ends when that one is gone."""
+def _alone(begun: Any) -> None:
+    """A worker leaves Ctrl-C to the process that began it, ends when that one is gone, and has a GPU to itself.
+
+    Args:
+        begun: how many workers have begun before, shared by all.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with begun.get_lock():
+        number, begun.value = begun.value, begun.value + 1
+    count = torch.cuda.device_count()
+    if count > 1:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu_of(number, count, os.environ.get("CUDA_VISIBLE_DEVICES"))
     parent = os.getppid()
 
     def watch() -> None:
