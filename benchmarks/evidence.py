@@ -99,7 +99,7 @@ def read(name: str) -> dict[str, Any]:
 def content(name: str, columns: list[str]) -> str:
     """A comparison's table with what was computed, where and when."""
     found = read(name)
-    machines = "; ".join(sorted({str(machine.get("processor")) for machine in found["machines"]}))
+    machines = "; ".join(sorted({str(one.get("gpu") or one.get("processor")) for one in found["machines"]}))
     tuned = f"{found['tune']} trials an arm" if found["tune"] else "nothing tuned"
     return (
         f"\n\n{as_markdown(found, columns or None)}\n\n*{len(found['seeds'])} seeds, {tuned}; "

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from rich.console import Console
 from safetensors.torch import load_file
 
 from torchdiscern.lab import Recipe, Run, train
 from torchdiscern.lab.recipe import recipe_names
+from torchdiscern.lab.training.card import card
 
 METRICS = {
     "accuracy", "accuracy_macro", "negative_log_likelihood", "calibration_error", "impurity", "impurity_renyi",
@@ -83,6 +85,16 @@ def test_what_a_run_leaves(trained: Callable[..., Run]) -> None:
     for name in ("loss", "cross_entropy", "terms/pooled/impurity", "learning_rate", "images_per_second"):
         assert float(rows[0][name]) > 0
     assert 0 < float(rows[3]["val_accuracy"]) <= 1
+
+
+def test_a_card_names_the_machine_that_trained(trained: Callable[..., Run]) -> None:
+    run = trained("digits", epochs=1, accelerator="cpu")
+    assert f"images a second on {run.made_with['hardware']['processor']} " in card(run, run.result)
+    kept = yaml.safe_load(run.recipe_file.read_text())
+    kept["made_with"]["hardware"]["gpu"] = "Some GPU"
+    for accelerator, named in (("cpu", False), ("auto", True)):
+        run.recipe_file.write_text(yaml.safe_dump(kept | {"accelerator": accelerator}))
+        assert ("images a second on Some GPU " in card(run, run.result)) == named
 
 
 def test_equal_recipes_give_equal_weights_and_seeds_do_not(trained: Callable[..., Run]) -> None:
