@@ -137,6 +137,14 @@ def test_imbalance_is_the_exponential_profile_on_training_images_alone() -> None
     assert torch.equal(found.test, plain.test)
 
 
+def test_the_tail_falls_from_as_many_as_a_class_may_have() -> None:
+    sizes = [1000, 200, 100, 100]
+    labels = torch.arange(4).repeat_interleave(torch.tensor(sizes))
+    files = [f"{index}" for index in range(sum(sizes))]
+    found = make(labels=labels, files=files, classes=list("abcd"), per_class=27, imbalance=27, test_fraction=0)
+    assert labels[found.train].bincount().tolist() == [27, 9, 3, 1]
+
+
 def test_a_long_tail_leaves_each_class_an_image() -> None:
     assert long_tail(torch.tensor([10, 10, 10]), 1000).tolist() == [10, 1, 1]
     assert long_tail(torch.tensor([7, 10]), 1).tolist() == [10, 10]

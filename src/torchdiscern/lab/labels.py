@@ -100,10 +100,11 @@ def make_labels(
     train, val, test = (rows[seen[rows]] for rows in split(labels, parts, seed, val_fraction, test_fraction))
     if len(train) == 0:
         raise ValueError("parts: no image is left to train on, expected some; mend parts or holdout_classes.")
-    counts = fine[train].bincount(minlength=len(kept))
-    train = drawn(train, fine, long_tail(counts, imbalance), generator(seed, "imbalance"))
     if per_class is not None:
-        train = drawn(train, fine, torch.full_like(counts, per_class), generator(seed, "per_class"))
+        train = drawn(train, fine, torch.full((len(kept),), per_class), generator(seed, "per_class"))
+    # after the cap, which would cut a tail of larger classes flat
+    tail = long_tail(fine[train].bincount(minlength=len(kept)), imbalance)
+    train = drawn(train, fine, tail, generator(seed, "imbalance"))
 
     kind, value, column = _form(target, "target", TARGETS)
     if kind == "class":
