@@ -35,8 +35,12 @@ def compare(
     ] = None,
     band: Annotated[float, typer.Option(help="Points of accuracy that make no difference in practice.")] = 0.2,
     difference: Annotated[
-        float, typer.Option(help="Points of accuracy for which the plan says how many seeds it takes.")
-    ] = 1.0,
+        float | None,
+        typer.Option(
+            help="Points of accuracy for which the plan says how many seeds it takes.",
+            show_default="1, or twice the band",
+        ),
+    ] = None,
     jobs: Annotated[int, typer.Option(help="Runs at once.")] = 1,
     engine: Annotated[str, typer.Option(help="local, or ray for several machines.")] = "local",
     address: Annotated[str | None, typer.Option(help="Of a running Ray cluster.")] = None,

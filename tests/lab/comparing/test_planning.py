@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from torchdiscern.lab import Recipe, compare
-from torchdiscern.lab.comparing.design import Design, chosen_arms, key_of
+from torchdiscern.lab.comparing.design import NOT_JUDGED, Design, chosen_arms, expected, key_of
 from torchdiscern.lab.comparing.folder import Folder
 from torchdiscern.lab.comparing.planning import SPREAD, say_plan
 from torchdiscern.lab.evidence import seeds_needed, smallest_difference
@@ -27,8 +27,10 @@ def plan_text(path: Path, arms: list[str], seeds: int, difference: float = 0.5) 
 def test_the_plan_counts_what_is_missing_and_says_what_it_can_show(tmp_path: Path) -> None:
     found, text = plan_text(tmp_path, ["ce", "gini"], 5)
     assert (found["runs"], found["trials"]) == (10, 6)
-    assert found["smallest"] == pytest.approx(smallest_difference(5, SPREAD, band=0.2))
-    assert found["needed"] == seeds_needed(0.5, SPREAD, band=0.2)
+    alpha = 0.05 / found["contrasts"]
+    assert found["smallest"] == pytest.approx(smallest_difference(5, SPREAD, alpha=alpha, band=0.2))
+    assert found["needed"] == seeds_needed(0.5, SPREAD, alpha=alpha, band=0.2)
+    assert f"after correction for {found['contrasts']} contrasts" in " ".join(text.split())
     assert "10 to train: 2 arms, 5 seeds; 0 are done" in text
     assert f"{found['needed']} seeds would do" in text
 
@@ -76,6 +78,7 @@ def test_a_plan_alone_trains_and_writes_nothing(tmp_path: Path) -> None:
         (["ginni"], [], "gini"),
         ([], ["gini:arm=gini,kl_weight=1"], "which ships by that name"),
         ([""], [], "arms: got none"),
+        ([], ["a:kl_weight=1", "a:kl_weight=2"], "arm: got 'a' twice"),
     ],
 )
 def test_wrong_arms_are_told_in_a_sentence(arms: list[str], own: list[str], said: str) -> None:
@@ -85,6 +88,45 @@ def test_wrong_arms_are_told_in_a_sentence(arms: list[str], own: list[str], said
 
 def test_a_function_of_ones_own_is_an_arm_by_its_name() -> None:
     assert chosen_arms(["mine:loss"]) == {"mine:loss": {"arm": "mine:loss"}}
+
+
+def test_settings_of_an_arm_may_be_written_as_options_are() -> None:
+    found = chosen_arms([], ["mine:arm=renyi, kl-weight=0.5,impurity-weight=2"])
+    assert found == {"mine": {"arm": "renyi", "kl_weight": 0.5, "impurity_weight": 2.0}}
+
+
+def test_what_an_arm_of_ones_own_fixes_is_not_drawn_whatever_its_name() -> None:
+    own = {"clean+renyi": {"arm": "renyi", "clean": 0.4, "kl_weight": 0.5}}
+    design = Design(RECIPE, chosen_arms(["ce"]) | own, (0,), tune=2)
+    assert "impurity_weight" in design.space("clean+renyi")
+    assert not {"clean", "kl_weight"} & set(design.space("clean+renyi"))
+    ships = Design(RECIPE, chosen_arms(["ce", "clean+renyi"]), (0,), tune=2)
+    assert {"clean", "kl_weight"} <= set(ships.space("clean+renyi"))
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"holdout_classes": 2}, {"label_noise": 0.2}, {"label_noise": 0.2, "holdout_classes": 2}]
+)
+def test_the_measures_that_are_expected_are_those_that_come(tmp_path: Path, settings: dict[str, Any]) -> None:
+    recipe = RECIPE.with_settings(width=24, **settings)
+    found = compare(recipe, ["ce"], 1, out=tmp_path, console=Console(quiet=True))
+    expect = expected(Design(recipe, chosen_arms(["ce"]), (0,)))
+    assert set(found.runs[0].metrics) - set(NOT_JUDGED) == expect
+
+
+def test_a_plan_of_many_contrasts_knows_that_they_are_corrected(tmp_path: Path) -> None:
+    arms = chosen_arms(["ce", "gini", "renyi"])
+    plain, named = (
+        say_plan(Design(RECIPE, arms, (0, 1, 2, 3, 4), named=one), Folder(tmp_path), Console(quiet=True), 1, 1.0)
+        for one in (None, ("renyi", "accuracy"))
+    )
+    assert plain["contrasts"] == 2 * len(expected(Design(RECIPE, arms, (0,))))
+    assert named["contrasts"] == 1
+    assert plain["smallest"] == pytest.approx(
+        smallest_difference(5, plain["spread"], alpha=0.05 / plain["contrasts"], band=0.2)
+    )
+    assert named["smallest"] == pytest.approx(smallest_difference(5, named["spread"], band=0.2))
+    assert plain["needed"] > named["needed"]
 
 
 def test_designs_that_cannot_work_are_told_in_a_sentence() -> None:
@@ -103,6 +145,17 @@ def test_designs_that_cannot_work_are_told_in_a_sentence() -> None:
         Design(RECIPE, arms, (0,), named=("gini", "nonsense"))
     with pytest.raises(ValueError, match="named: got robust_l2_1 where nothing is attacked"):
         Design(RECIPE, arms, (0,), named=("gini", "robust_l2_1"))
+    for metric in ("k_feature_accuracy_7", "few_shot_accuracy", "wrong_auroc_own"):
+        with pytest.raises(ValueError, match=f"named: got {metric}, which these runs will not have"):
+            Design(RECIPE, arms, (0,), named=("gini", metric))
+    with pytest.raises(ValueError, match="named: got robust_l2_3, which these runs will not have"):
+        Design(RECIPE, arms, (0,), named=("gini", "robust_l2_3"), robust=True)
+    with pytest.raises(ValueError, match=r"arms: got 'more' with test_fraction=0\.3, expected 0\.5"):
+        Design(RECIPE, arms | {"more": {"test_fraction": 0.3}}, (0,))
+    with pytest.raises(
+        ValueError, match=r"arms: got 'coarse', which is measured by target='groups:2', expected 'c"
+    ):
+        Design(RECIPE, arms | {"coarse": {"target": "groups:2"}}, (0,))
     with pytest.raises(ValueError, match="arms: got 'a b' and 'a_b', whose folders would have one name"):
         Design(RECIPE, {"ce": {}, "a b": {"arm": "ce"}, "a_b": {"arm": "gini"}}, (0,))
     with pytest.raises(ValueError, match="baseline: got 'ce', which is none of the arms"):

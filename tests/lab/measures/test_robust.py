@@ -7,8 +7,9 @@ from measure_cases import FROZEN, WHOLE, reader_of
 from torch import Tensor, nn
 
 from torchdiscern.lab.measures import attacks, robust
-from torchdiscern.lab.measures.attacks import Attacked, Norm, attacked_of, descent
-from torchdiscern.lab.measures.robust import OF_FEATURES, OF_PIXELS, robust_accuracy, robust_of, survivors
+from torchdiscern.lab.measures.attacks import Attacked, attacked_of, descent
+from torchdiscern.lab.measures.robust import robust_accuracy, robust_of, survivors
+from torchdiscern.lab.measures.table import OF_FEATURES, OF_PIXELS, Norm
 from torchdiscern.lab.measures.traces import seeded, untouched
 from torchdiscern.lab.training.measure import Reader
 

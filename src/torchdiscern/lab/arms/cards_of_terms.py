@@ -62,7 +62,7 @@ TERM_ARMS: dict[str, Arm] = {
     ),
     "entropy": _terms(
         "The paper's alternative: entropy in the place of Gini",
-        "CE + impurity_weight * mean over j of H(softmax over c of M[c,j]) + kl_weight * KL(t || q)",
+        "CE + impurity_weight * mean over j of H(softmax over c of M[c,j]) / log 10 + kl_weight * KL(t || q)",
         {"arm": "entropy"},
         source=PAPER,
         weights="impurity_weight 0.5 and kl_weight 0.5 (the paper's)",

@@ -10,10 +10,10 @@ from torch import nn
 
 from torchdiscern.lab import environment
 from torchdiscern.lab.data import Images
-from torchdiscern.lab.measures.attacks import Attacked, Norm, attacked_of
+from torchdiscern.lab.measures.attacks import Attacked, attacked_of
 from torchdiscern.lab.measures.masked import masked_check
 from torchdiscern.lab.measures.readout import read_out_of
-from torchdiscern.lab.measures.table import ATTACKED
+from torchdiscern.lab.measures.table import ATTACKED, Norm
 from torchdiscern.lab.recipe import Recipe
 from torchdiscern.lab.training.folder import Run
 from torchdiscern.lab.training.measure import Reader

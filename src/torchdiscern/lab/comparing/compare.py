@@ -21,7 +21,7 @@ from torchdiscern.lab.comparing.folder import FORMAT, Folder, held
 from torchdiscern.lab.comparing.planning import say_plan
 from torchdiscern.lab.comparing.results import Results, gather, write
 from torchdiscern.lab.comparing.showing import Live
-from torchdiscern.lab.comparing.task import Task
+from torchdiscern.lab.comparing.task import ComparisonError, Task, in_words
 from torchdiscern.lab.comparing.todo import Todo
 from torchdiscern.lab.files import write_atomically
 from torchdiscern.lab.measures import ATTACKED
@@ -35,6 +35,7 @@ KEPT = (
     "robust",
     "attacked",
     "cross_validated",
+    "band",
 )  # what a folder's comparison is made of
 
 
@@ -52,7 +53,7 @@ def compare(
     cross_validated: bool = False,
     named: tuple[str, str] | None = None,
     band: float = BAND,
-    difference: float = 1.0,
+    difference: float | None = None,
     keep_weights: bool = False,
     jobs: int = 1,
     engine: Literal["local", "ray"] = "local",
@@ -82,7 +83,8 @@ def compare(
         cross_validated: look for wrong labels by cross-validation, too; trains each run four times more.
         named: the one contrast, arm and measure, named before the runs; Holm's correction leaves it out.
         band: points of accuracy that make no difference in practice.
-        difference: points of accuracy for which the plan says how many seeds it takes.
+        difference: points of accuracy for which the plan says how many seeds it takes; by default 1, or twice
+            the band where that is more.
         keep_weights: keep the trained weights in the run folders.
         jobs: runs at once.
         engine: `"local"`, or `"ray"` for several machines; both give the same numbers.
@@ -107,6 +109,7 @@ def compare(
         (['ce', 'gini'], 'too few seeds')
     """
     console = console or Console()
+    difference = max(1.0, 2 * band) if difference is None else difference
     checks.check_whole(jobs, "jobs", low=1, hint="pass how many runs to train at once")
     checks.check_whole(tuning_seeds, "tuning_seeds", low=1, hint="pass how many seeds each trial is trained on")
     checks.check_number(cpus, "cpus", above=True)
@@ -149,6 +152,7 @@ def compare(
         todo = Todo(design, folder)
         say_plan(design, folder, console, jobs, difference)
         failed = [_lost(arm, design.tune) for arm in todo.lost]
+        cause: Exception | None = None
         if not (todo.left or (robust and todo.checks())):
             _keep_design(folder, design)
         else:
@@ -156,7 +160,8 @@ def compare(
             here: Engine = Here() if jobs == 1 else Local(jobs)
             near = stack.enter_context(here)
             far: Engine = near if engine == "local" else stack.enter_context(Ray(jobs, address, cpus, gpus))
-            failed += _work(todo, far, console, _slots(engine, jobs, address, cpus))
+            lost, cause = _work(todo, far, console, _slots(engine, jobs, address, cpus))
+            failed += lost
             if robust:
                 _check(todo, near, console)
             _keep_design(folder, design, finished=True)
@@ -167,7 +172,7 @@ def compare(
             f"arms: {len(failed)} run(s) could not be trained, the first is {failed[0]['arm']} with seed "
             f"{failed[0]['seed']} ({failed[0]['why']}), expected all to end; mend its settings, and the same "
             "command trains what is missing."
-        )
+        ) from cause
     return results
 
 
@@ -219,6 +224,11 @@ def joined(folder: Folder, design: Design) -> Design:
                 "another folder with --out."
             )
     arms = {arm: settings for arm, settings in before["arms"].items() if arm not in design.arms}
+    if design.named and not before["named"] and folder.records():
+        raise ValueError(
+            f"{where} whose runs are there already, so that {':'.join(design.named)} cannot be named beforehand, "
+            "expected no named contrast; leave --named out, or choose another folder with --out."
+        )
     named = design.named or (tuple(before["named"]) if before["named"] else None)
     if before["named"] and named != tuple(before["named"]):
         raise ValueError(
@@ -229,9 +239,12 @@ def joined(folder: Folder, design: Design) -> Design:
     return replace(design, arms=arms | dict(design.arms), seeds=seeds, named=named)
 
 
-def _work(todo: Todo, engine: Engine, console: Console, slots: int) -> list[dict[str, Any]]:
-    """Does what is left; gives the runs that failed."""
+def _work(
+    todo: Todo, engine: Engine, console: Console, slots: int
+) -> tuple[list[dict[str, Any]], Exception | None]:
+    """Does what is left; gives the runs that failed, and what went wrong in the first."""
     failed: list[dict[str, Any]] = []
+    cause: Exception | None = None
     waiting: list[Task] = []
     running = 0
     for arm in todo.design.arms:
@@ -245,8 +258,10 @@ def _work(todo: Todo, engine: Engine, console: Console, slots: int) -> list[dict
                 running += 1
             for task, found in engine.wait():
                 running -= 1
-                if isinstance(found, Exception) and not isinstance(found, ValueError):
+                if isinstance(found, ComparisonError | OSError):
                     raise found
+                if isinstance(found, Exception):
+                    cause = cause or found
                 if task.kind == "trial":
                     value = None if isinstance(found, Exception) else float(found["value"])
                     live.ended(task, None if isinstance(found, Exception) else found["seconds"])
@@ -256,12 +271,12 @@ def _work(todo: Todo, engine: Engine, console: Console, slots: int) -> list[dict
                         waiting += todo.runs(task.arm) if tuning.finished else todo.trials(task.arm)
                         waiting.sort(key=_place)
                 elif isinstance(found, Exception):
-                    failed.append({"arm": task.arm, "seed": task.settings["seed"], "why": str(found)})
+                    failed.append({"arm": task.arm, "seed": task.settings["seed"], "why": in_words(found)})
                     live.ended(task, None)
                 else:
                     todo.take_run(task, found)
                     live.ended(task, found["seconds"])
-    return failed
+    return failed, cause
 
 
 def _check(todo: Todo, engine: Engine, console: Console) -> None:

@@ -9,12 +9,17 @@ from torchdiscern import checks
 from torchdiscern.lab import arms as arm_table
 from torchdiscern.lab.comparing.tuning import space_of
 from torchdiscern.lab.measures import ATTACKED, measure_of
+from torchdiscern.lab.measures.everything import OF_TEST
+from torchdiscern.lab.measures.removal import SHARES
+from torchdiscern.lab.measures.table import DETECTORS, OF_FEATURES, OF_PIXELS
 from torchdiscern.lab.recipe import Recipe
+from torchdiscern.lab.training.measure import KS
 from torchdiscern.lab.training.prepared import MACHINE
 
 BASELINE = "ce"
 TUNING_SEED = 10_000  # the first of the seeds that tuning sees, and no run after it
 BAND = 0.2  # points of accuracy
+TESTED = ("data", "image_size", "test_fraction", "holdout_classes")  # what the test images hang on
 NOT_JUDGED = ("step_ms", "memory_mb", "images")  # shown, but no question that the comparison asks
 
 
@@ -81,7 +86,24 @@ class Design:
                 )
         self._check_named()
         for arm in self.arms:
-            self.recipe_of(arm, self.seeds[0])  # says now what is wrong with an arm
+            self._check_tested(arm)
+
+    def _check_tested(self, arm: str) -> None:
+        """Says now what is wrong with an arm, and what would measure it on other images or other classes."""
+        recipe = self.recipe_of(arm, self.seeds[0])
+        for name in TESTED:
+            own, shared = getattr(recipe, name), getattr(self.recipe, name)
+            if own != shared:
+                raise ValueError(
+                    f"arms: got {arm!r} with {name}={own!r}, expected {shared!r} as the comparison has it, since "
+                    "its test images must be those of all arms; set it for all with --set."
+                )
+        own, shared = recipe.read_out or recipe.target, self.recipe.read_out or self.recipe.target
+        if own != shared:
+            raise ValueError(
+                f"arms: got {arm!r}, which is measured by target={own!r}, expected {shared!r} as the comparison "
+                f"has it; add read_out={shared} to the arm, or set the target for all with --set."
+            )
 
     def _check_named(self) -> None:
         if self.named is None:
@@ -98,6 +120,12 @@ class Design:
             raise ValueError(
                 f"named: got {metric} where nothing is attacked, expected --robust beside it; add it, or name "
                 "another measure."
+            )
+        known = expected(self)
+        if metric not in known:
+            raise ValueError(
+                f"named: got {metric}, which these runs will not have, expected one of "
+                f"{', '.join(sorted(known))}; mend --named, or set what it asks for, as holdout_classes."
             )
 
     def recipe_of(self, arm: str, seed: int, tuned: Mapping[str, float] | None = None) -> Recipe:
@@ -117,6 +145,24 @@ class Design:
         return shared | arm_table.defaults_of(recipe) | {k: v for k, v in self.arms[arm].items() if _is_number(v)}
 
 
+def expected(design: Design) -> set[str]:
+    """The measures that the runs of a design will have, beside those that are not judged."""
+    recipe = design.recipe
+    cached = recipe.freeze != "none" and recipe.augment == "none"
+    found = set(OF_TEST) | {f"k_feature_accuracy_{k}" for k in KS} | {f"accuracy_without_{one}" for one in SHARES}
+    if recipe.holdout_classes:
+        found |= {"few_shot_accuracy", "ood_auroc", "ood_auroc_logit"}
+    if recipe.label_noise:
+        there = {"cross_validated": design.cross_validated, "means_frozen": cached}
+        found |= {
+            f"wrong_{kind}_{one}" for kind in ("auroc", "p100") for one in DETECTORS if there.get(one, True)
+        }
+    if design.robust:
+        for norm, radii in (OF_FEATURES if cached else OF_PIXELS).items():
+            found |= {f"robust_{norm}_{radius}" for radius in radii}
+    return found
+
+
 def own_space(arm: str, design: Design) -> Mapping[str, tuple[float, float]]:
     """The ranges of an arm's own weights: of the arm in the table, else of the loss that it names."""
     settings = design.arms[arm]
@@ -125,7 +171,8 @@ def own_space(arm: str, design: Design) -> Mapping[str, tuple[float, float]]:
     except ValueError:
         found = arm_table.space_of(str(settings.get("arm", design.recipe.arm)))
     # what a user has fixed in an arm of his own stays fixed
-    fixed = set(settings) if arm not in arm_table.ARMS and "+" not in arm else set()
+    ships = all(part in arm_table.ARMS for part in arm.split("+")) and settings == arm_table.settings_of(arm)
+    fixed = set() if ships else set(settings)
     return {name: limits for name, limits in found.items() if name not in fixed}
 
 
@@ -155,7 +202,9 @@ def chosen_arms(names: Iterable[str], own: Sequence[str] = ()) -> dict[str, dict
                 f"arm: got {name.strip()!r} for an arm of your own, which ships by that name, expected another; "
                 f"rename it, as my-{name.strip()}."
             )
-        texts = re.split(r",(?=[a-z_]+=)", settings)
+        if name.strip() in found:
+            raise ValueError(f"arm: got {name.strip()!r} twice, expected a name for each; rename one.")
+        texts = re.split(r",\s*(?=[a-z_-]+=)", settings)
         recipe = Recipe().with_texts(texts)
         found[name.strip()] = {
             key: getattr(recipe, key)

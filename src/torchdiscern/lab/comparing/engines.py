@@ -4,6 +4,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -15,10 +16,11 @@ from typing import Any, Protocol, Self
 
 import torch
 
-from torchdiscern.lab.comparing.task import Task, perform
+from torchdiscern.lab.comparing.task import ComparisonError, Task, perform
 from torchdiscern.lab.environment import gpu_of
 
 TRIES = 3
+PATIENCE = 10  # seconds that a cluster's address has to answer
 Outcome = tuple[Task, dict[str, Any] | Exception]
 
 
@@ -158,13 +160,14 @@ class Ray:
             local["runtime_env"] = {"env_vars": {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}}
             local |= {"include_dashboard": False} | ({"num_gpus": self.jobs * self.gpus} if self.gpus else {})
             try:
+                _expect_answer(self.address)
                 ray.init(
                     address=self.address or "local",
                     log_to_driver=False,
                     logging_level=logging.ERROR,
                     **({} if self.address else local),
                 )
-            except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
+            except (OSError, ValueError, RuntimeError) as error:
                 reason = " ".join(str(error).split())
                 raise OSError(
                     f"address: no Ray cluster answers at {self.address or 'this machine'} ({reason}), expected a "
@@ -198,8 +201,15 @@ class Ray:
         return ended
 
 
-def _lost(key: str) -> RuntimeError:
-    return RuntimeError(
+def _expect_answer(address: str | None) -> None:
+    """Ray itself asks for minutes, and says so in warnings alone."""
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=PATIENCE).close()
+
+
+def _lost(key: str) -> ComparisonError:
+    return ComparisonError(
         f"jobs: the process of {key} was killed {TRIES} times, expected it to end; there may be too little "
         "memory for so many at once, set fewer --jobs."
     )

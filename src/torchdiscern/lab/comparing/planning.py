@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from torchdiscern.lab.comparing.design import Design, key_of
+from torchdiscern.lab.comparing.design import NOT_JUDGED, Design, expected, key_of
 from torchdiscern.lab.comparing.folder import Folder
-from torchdiscern.lab.comparing.task import images_of
+from torchdiscern.lab.comparing.task import images_of, in_words
 from torchdiscern.lab.comparing.tuning import Tuning
 from torchdiscern.lab.evidence import seeds_needed, smallest_difference
 from torchdiscern.lab.measures.robust import STEPS_AT_MOST
@@ -19,6 +19,7 @@ from torchdiscern.lab.training.durations import duration
 from torchdiscern.lab.training.plan import plan
 
 SPREAD = 0.5  # points: the deviation of paired differences that is assumed until runs have shown it
+ALPHA = 0.05
 START = 3.0  # seconds that each run takes besides training: building, reading, measuring
 
 
@@ -33,7 +34,8 @@ def say_plan(design: Design, folder: Folder, console: Console, jobs: int, differ
         difference: points of accuracy for which the seeds needed are said.
 
     Returns:
-        The same as numbers: `runs`, `trials`, `seconds`, `spread`, `smallest`, `needed`.
+        The same as numbers: `runs`, `trials`, `seconds`, `spread`, `smallest` and `needed` of the contrast in
+        accuracy that was named, else after correction for the `contrasts` of the comparison.
     """
     records = folder.records()
     missing = {arm: [seed for seed in design.seeds if key_of(arm, seed) not in records] for arm in design.arms}
@@ -47,13 +49,16 @@ def say_plan(design: Design, folder: Folder, console: Console, jobs: int, differ
     total = sum(len(missing[arm]) * run + trials[arm] * trial for arm, (run, trial) in seconds.items())
     spread, known = _spread(design, records)
     count = len(design.seeds)
+    contrasts = _contrasts(design, records)
+    alpha = ALPHA / contrasts
     found = {
         "runs": runs,
+        "contrasts": contrasts,
         "trials": sum(trials.values()),
         "seconds": total / jobs,
         "spread": spread,
-        "smallest": smallest_difference(count, spread, band=design.band) if count >= 2 else None,
-        "needed": seeds_needed(difference, spread, band=design.band),
+        "smallest": smallest_difference(count, spread, alpha=alpha, band=design.band) if count >= 2 else None,
+        "needed": seeds_needed(difference, spread, alpha=alpha, band=design.band),
     }
     table = Table(title=escape(f"The plan: {', '.join(design.arms)}"), box=box.SIMPLE_HEAD, show_header=False)
     table.add_column("what")
@@ -74,7 +79,8 @@ def _lines(
     folder: Folder,
 ) -> list[tuple[str, str]]:
     arms, seeds = len(design.arms), len(design.seeds)
-    lines = [("runs", f"{found['runs']} to train: {arms} arms, {seeds} seeds; {done} are done")]
+    counts = f"{arms} arm{'s' if arms > 1 else ''}, {seeds} seed{'s' if seeds > 1 else ''}"
+    lines = [("runs", f"{found['runs']} to train: {counts}; {done} are done")]
     if design.tune:
         lines.append(
             (
@@ -88,13 +94,15 @@ def _lines(
         attacks = f", attacks on {images} counted as if none fell early" if design.robust else ""
         time = f"about {duration(found['seconds'])} with {jobs} at once, by a few timed steps{attacks}"
         lines.append(("time", time))
+    of = f"of {design.named[0]} " if design.named and found["contrasts"] == 1 else ""
+    among = f", after correction for {found['contrasts']} contrasts" if found["contrasts"] > 1 else ""
     says = "the deviation of the differences so far" if known else "an assumed deviation of the differences"
     if found["smallest"] is not None:
         lines.append(
             (
                 "can show",
-                f"differences in accuracy from {found['smallest']:.2f} points on, in four of five such "
-                f"comparisons ({seeds} seeds, {says}: {found['spread']:.2f})",
+                f"differences in accuracy {of}from {found['smallest']:.2f} points on{among}, in four of "
+                f"five such comparisons ({seeds} seeds, {says}: {found['spread']:.2f})",
             )
         )
     lines.append((f"for {difference:g} points", f"{found['needed']} seeds would do"))
@@ -108,6 +116,15 @@ def _lines(
     return lines
 
 
+def _contrasts(design: Design, records: dict[str, dict[str, Any]]) -> int:
+    """How many contrasts Holm's correction takes in, where a difference in accuracy is to be shown."""
+    if design.named is not None and design.named[1] == "accuracy":
+        return 1
+    measured = {name for record in records.values() for name in record["metrics"]}
+    judged = [name for name in measured or expected(design) if name not in NOT_JUDGED]
+    return max(1, (len(design.arms) - 1) * len(judged) - (design.named is not None))
+
+
 def _seconds(design: Design, arm: str, records: dict[str, dict[str, Any]]) -> tuple[float, float]:
     """Seconds that a run of the arm takes, and a trial of it."""
     known = [record["seconds"] for record in records.values() if record["arm"] == arm]
@@ -116,7 +133,15 @@ def _seconds(design: Design, arm: str, records: dict[str, dict[str, Any]]) -> tu
         return median, median
     recipe = design.recipe_of(arm, design.seeds[0])
     images = images_of(recipe.data, recipe.image_size)
-    found = plan(recipe.with_settings(clean=0.0), Console(quiet=True), images)
+    try:
+        found = plan(recipe.with_settings(clean=0.0), Console(quiet=True), images)
+    except (ValueError, OSError):
+        raise
+    except Exception as error:  # of an arm of a user's own
+        raise ValueError(
+            f"arms: {arm!r} fails in its first steps ({in_words(error)}), expected it to train; mend it, or "
+            "leave it out."
+        ) from error
     judges = FOLDS * (bool(recipe.clean) + bool(design.cross_validated and recipe.label_noise))
     trial = START + found["seconds"] * (1 + judges)
     if not design.robust:

@@ -32,6 +32,16 @@ QUIET = Console(quiet=True)
 PATIENCE = 10  # seconds
 
 
+class ComparisonError(RuntimeError):
+    """What no run of a comparison could do, so that it ends; any other error ends the run alone."""
+
+
+def in_words(error: Exception) -> str:
+    """An error for a table: a ValueError is a sentence of its own; of another the kind is said too."""
+    said = " ".join(str(error).split())
+    return said if isinstance(error, ValueError) else f"{type(error).__name__}: {said}"
+
+
 @dataclass(frozen=True)
 class Task:
     """What is to be done.
@@ -84,14 +94,15 @@ def perform(task: Task) -> dict[str, Any]:
                 for path in sorted(folder.rglob("*"))
                 if path.is_file() and (task.keep_weights or not _is_heavy(path))
             }
-    return found | {"seconds": time.perf_counter() - started, "hardware": environment.hardware()}
+    seconds = time.perf_counter() - started + found.pop("before", 0.0)
+    return found | {"seconds": seconds, "hardware": environment.hardware()}
 
 
 def _value(recipe: Recipe, images: Images) -> float:
     """The best epoch's validation accuracy; the test images are left alone."""
     found = fit(prepare(recipe, QUIET, images))
     if not found:
-        raise RuntimeError(  # not this trial's fault, but the comparison's
+        raise ComparisonError(
             "tune: got a recipe that holds no images out for validation, expected some to choose by; set "
             "val_fraction=0.1."
         )
@@ -99,8 +110,9 @@ def _value(recipe: Recipe, images: Images) -> float:
 
 
 def _measured(task: Task, recipe: Recipe, folder: Path, images: Images) -> dict[str, Any]:
+    began = time.perf_counter()
     run = _trained(recipe, folder, images)
-    result = run.result
+    here = time.perf_counter() - began
     judged = None
     if task.cross_validated and recipe.label_noise and not recipe.clean:
         judged = cross_validated(recipe, images, QUIET)[1]
@@ -116,9 +128,10 @@ def _measured(task: Task, recipe: Recipe, folder: Path, images: Images) -> dict[
         metrics["memory_mb"] = kept_bytes(prepared) / 2**20
     if recipe.clean:  # of the wrong labels it has left out most
         metrics = {name: value for name, value in metrics.items() if not name.startswith("wrong_")}
-    steps = result["epochs"] * max(1, len(prepared.labels.train) // recipe.batch_size)
-    metrics["step_ms"] = 1000 * result["seconds"]["training"] / steps
+    metrics["step_ms"] = 1000 * min(recipe.batch_size, len(prepared.labels.train)) / run.images_per_second
+    result = run.result
     return {
+        "before": max(0.0, result["seconds"]["training"] - here),  # where a process that was killed began the run
         "metrics": _finite(metrics),
         "versions": environment.versions(),
         "correct": {

@@ -42,13 +42,21 @@ class Tuning:
 
     A trial is written once it has ended, in one piece. What it draws follows from the arm's name, its number and
     the trials before it alone: neither a kill nor the order in which arms are served changes it.
+
+    Args:
+        file: the SQLite file.
+        arm: whose trials.
+        space: what is drawn, as `space_of` gives it; empty for reading alone, which leaves the file as it is.
+        trials: how many there shall be.
     """
 
     def __init__(self, file: Path, arm: str, space: Mapping[str, tuple[float, float, bool]], trials: int) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.arm, self.space, self.trials = arm, dict(space), trials
+        storage = f"sqlite:///{file}"
+        kept = bool(space) or (file.exists() and arm in optuna.get_all_study_names(storage))
         self.study = optuna.create_study(
-            storage=f"sqlite:///{file}", study_name=arm, direction="maximize", load_if_exists=True
+            storage=storage if kept else None, study_name=arm, direction="maximize", load_if_exists=True
         )
 
     @property

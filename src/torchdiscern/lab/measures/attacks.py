@@ -4,7 +4,7 @@ The attack sees everything: it follows the gradient of the very network that is 
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,12 +14,11 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from torchdiscern import checks
-from torchdiscern.lab.measures.table import ATTACKED
+from torchdiscern.lab.measures.table import ATTACKED, Norm
 from torchdiscern.lab.measures.traces import seeded, untouched
 from torchdiscern.lab.seeds import derived, generator
 from torchdiscern.lab.training.measure import Reader
 
-Norm = Literal["l2", "linf"]
 AT_ONCE = ((2_048, 512), (12_288, 128))  # numbers of an input, and how many are attacked at once up to there
 
 

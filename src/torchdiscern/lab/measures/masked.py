@@ -16,13 +16,13 @@ from torch import Tensor, nn
 from torchdiscern.lab.measures.attacks import (
     Attacked,
     Margin,
-    Norm,
     classifier_of,
     descent,
     labels_of,
     projected,
 )
 from torchdiscern.lab.measures.robust import STEPS, survivors
+from torchdiscern.lab.measures.table import Norm
 from torchdiscern.lab.measures.traces import seeded, untouched
 from torchdiscern.lab.seeds import derived, generator
 

@@ -6,21 +6,13 @@ import torch
 from torch import Tensor
 
 from torchdiscern import checks
-from torchdiscern.lab.measures.attacks import Attacked, Norm, attacked_of, descent
-from torchdiscern.lab.measures.table import ATTACKED
+from torchdiscern.lab.measures.attacks import Attacked, attacked_of, descent
+from torchdiscern.lab.measures.table import ATTACKED, OF_FEATURES, OF_PIXELS, Norm
 from torchdiscern.lab.training.measure import Reader
 
 STEPS = 40
 RESTARTS = 2
 QUICK = 10  # steps of a first attack that takes out whatever falls easily
-OF_FEATURES: Mapping[Norm, Mapping[str, float]] = {
-    "l2": {"1": 1.0, "2": 2.0, "4": 4.0},
-    "linf": {"0.02": 0.02, "0.05": 0.05, "0.1": 0.1},
-}
-OF_PIXELS: Mapping[Norm, Mapping[str, float]] = {
-    "l2": {"0.125": 0.125, "0.25": 0.25, "0.5": 0.5},
-    "linf": {"1/255": 1 / 255, "2/255": 2 / 255, "4/255": 4 / 255},
-}
 # of each image over all radii, where no attack turns it
 STEPS_AT_MOST = (QUICK + 2 * RESTARTS * STEPS) * sum(map(len, OF_PIXELS.values()))
 

@@ -7,6 +7,15 @@ from typing import Literal
 from torchdiscern import checks
 
 ATTACKED = 500  # test images, by default, where robust accuracy is measured
+Norm = Literal["l2", "linf"]
+OF_FEATURES: Mapping[Norm, Mapping[str, float]] = {
+    "l2": {"1": 1.0, "2": 2.0, "4": 4.0},
+    "linf": {"0.02": 0.02, "0.05": 0.05, "0.1": 0.1},
+}
+OF_PIXELS: Mapping[Norm, Mapping[str, float]] = {
+    "l2": {"0.125": 0.125, "0.25": 0.25, "0.5": 0.5},
+    "linf": {"1/255": 1 / 255, "2/255": 2 / 255, "4/255": 4 / 255},
+}
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,11 @@
 """The run folder: what is in it, and who may write there."""
 
+import csv
 import fcntl
 import json
 import os
 import re
+import statistics
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -89,6 +91,13 @@ class Run:
         self._expect(self.result_file)
         found: dict[str, Any] = json.loads(self.result_file.read_text())
         return found
+
+    @property
+    def images_per_second(self) -> float:
+        """Of the training steps alone: the median of what was logged."""
+        with (self.folder / "metrics.csv").open(newline="") as file:
+            logged = [row.get("images_per_second") for row in csv.DictReader(file)]
+        return statistics.median(float(one) for one in logged if one)
 
     @property
     def weights(self) -> dict[str, Tensor]:

@@ -1,0 +1,106 @@
+"""What a comparison's folder allows a later call, and what a run that fails leaves."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from torchdiscern.lab import Recipe, Results, compare, train
+from torchdiscern.lab.comparing.engines import Ray
+from torchdiscern.lab.comparing.task import Task, perform
+
+QUIET = Console(quiet=True)
+RECIPE = Recipe.named("digits").with_settings(epochs=1, width=8, threads=1)
+
+TORN = """
+calls = []
+
+def loss(step):
+    calls.append(1)
+    if len(calls) > 15:  # the plan takes some
+        raise KeyError("shapes do not fit")
+    return step.cross_entropy
+"""
+
+
+def done(folder: Path, arms: list[str], seeds: int = 1, **options: Any) -> Results:
+    return compare(RECIPE, arms, seeds, out=folder, console=QUIET, **options)
+
+
+def test_no_contrast_is_named_after_the_runs(tmp_path: Path) -> None:
+    done(tmp_path, ["gini"])
+    with pytest.raises(
+        ValueError, match="runs are there already, so that gini:accuracy cannot be named beforehand"
+    ):
+        done(tmp_path, ["gini"], named=("gini", "accuracy"))
+    assert json.loads((tmp_path / "comparison.json").read_text())["named"] is None
+
+
+def test_what_makes_no_difference_is_not_changed_after_the_runs(tmp_path: Path) -> None:
+    done(tmp_path, ["gini"], band=3.0)
+    with pytest.raises(ValueError, match=r"holds a comparison with band=3\.0, expected 0\.2"):
+        done(tmp_path, ["gini"])
+
+
+def test_a_plan_alone_leaves_the_trials_as_they_are(tmp_path: Path) -> None:
+    done(tmp_path, ["ce"], tune=1)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    done(tmp_path, ["ce", "gini"], tune=1, plan_only=True)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_an_arm_with_an_error_in_its_code_is_named_and_the_others_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "torn_arm.py").write_text(TORN)
+    monkeypatch.syspath_prepend(tmp_path)
+    arms = {"ce": {"arm": "ce"}, "torn": {"arm": "torn_arm:loss"}}
+    with pytest.raises(
+        ValueError, match=r"the first is torn with seed 0 \(KeyError: 'shapes do not fit'\)"
+    ) as said:
+        compare(RECIPE, arms, 1, out=tmp_path / "out", console=QUIET)
+    assert isinstance(said.value.__cause__, KeyError)
+    found = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert [run["arm"] for run in found["runs"]] == ["ce"]
+    assert (tmp_path / "out" / "comparison.html").exists()
+
+
+def test_what_an_earlier_process_spent_on_a_run_counts(tmp_path: Path) -> None:
+    recipe = RECIPE.with_settings(arm="ce", loggers=())
+    run = train(recipe, tmp_path, console=QUIET)
+    result = run.result
+    result["seconds"]["training"] = 5000.0
+    run.result_file.write_text(json.dumps(result))
+    token = tmp_path / "recipe.yaml"
+    found = perform(Task("ce-0", "ce", recipe.as_dict(), folder=str(tmp_path), token=str(token)))
+    assert 5000 < found["seconds"] < 5100
+    assert "before" not in found
+
+
+def test_the_time_of_a_step_is_that_of_training_alone(tmp_path: Path) -> None:
+    recipe = RECIPE.with_settings(arm="ce", loggers=(), batch_size=100)
+    run = train(recipe, tmp_path, console=QUIET)
+    (tmp_path / "metrics.csv").write_text(
+        "epoch,step,images_per_second,val_accuracy\n1,5,100,\n1,9,50,\n1,9,,0.5\n1,12,2000,\n"
+    )
+    token = tmp_path / "recipe.yaml"
+    found = perform(Task("ce-0", "ce", recipe.as_dict(), folder=str(tmp_path), token=str(token)))
+    assert run.images_per_second == 100
+    assert found["metrics"]["step_ms"] == 1000
+
+
+def test_an_arm_that_cannot_take_a_step_is_named_before_anything_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "torn_at_once.py").write_text(TORN.replace("> 15", "> 0"))
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ValueError, match=r"arms: 'torn_at_once:loss' fails in its first steps \(KeyError"):
+        done(tmp_path / "out", ["torn_at_once:loss"])
+    assert not (tmp_path / "out" / "records").exists()
+
+
+def test_a_cluster_that_is_not_there_is_said_at_once() -> None:
+    with pytest.raises(OSError, match=r"no Ray cluster answers at 127\.0\.0\.1:1"), Ray(1, "127.0.0.1:1"):
+        pass
