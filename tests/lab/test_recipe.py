@@ -29,6 +29,7 @@ def test_the_papers_run_is_the_papers() -> None:
 
 
 @example(epochs=1, rate=1.0, layers=[], data="0\x85")
+@example(epochs=1, rate=1.0, layers=[], data="\u20030\xa0")
 @given(
     epochs=st.integers(1, 10**6),
     rate=st.floats(1e-12, 1e3),

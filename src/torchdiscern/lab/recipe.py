@@ -349,4 +349,4 @@ def _dumped(value: Any, **options: Any) -> str:
 
 def _line(name: str, value: Any) -> str:
     text = _dumped(value, default_flow_style=True, width=10**6)
-    return f"{name}: {text.removesuffix('...' + chr(10)).strip()}\n"
+    return f"{name}: {text.removesuffix('...' + chr(10)).strip(chr(10))}\n"
