@@ -20,6 +20,7 @@ from typing import Any
 from torchdiscern.lab.comparing.folder import Folder
 from torchdiscern.lab.comparing.results import gather
 from torchdiscern.lab.comparison_report import as_markdown, csv_text, draw, save
+from torchdiscern.lab.environment import trained_on
 from torchdiscern.lab.files import write_atomically
 
 KEPT = Path("results/compare")
@@ -99,7 +100,8 @@ def read(name: str) -> dict[str, Any]:
 def content(name: str, columns: list[str]) -> str:
     """A comparison's table with what was computed, where and when."""
     found = read(name)
-    machines = "; ".join(sorted({str(one.get("gpu") or one.get("processor")) for one in found["machines"]}))
+    accelerator = found["recipe"]["accelerator"]
+    machines = "; ".join(sorted({trained_on(machine, accelerator) for machine in found["machines"]}))
     tuned = f"{found['tune']} trials an arm" if found["tune"] else "nothing tuned"
     return (
         f"\n\n{as_markdown(found, columns or None)}\n\n*{len(found['seeds'])} seeds, {tuned}; "

@@ -3,10 +3,11 @@
 import os
 import platform
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -54,6 +55,18 @@ def hardware() -> dict[str, str | int]:
     if torch.cuda.is_available():
         found["gpu"] = torch.cuda.get_device_name()
     return found
+
+
+def trained_on(hardware: Mapping[str, Any], accelerator: str) -> str:
+    """The device of what `hardware` gave that a recipe's `accelerator` takes.
+
+    Example:
+        >>> machine = {"processor": "A processor", "gpu": "A GPU"}
+        >>> trained_on(machine, "auto"), trained_on(machine, "cpu")
+        ('A GPU', 'A processor')
+    """
+    gpu = None if accelerator == "cpu" else hardware.get("gpu")
+    return str(gpu or hardware["processor"])
 
 
 def _processor() -> str:

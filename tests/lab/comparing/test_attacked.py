@@ -8,9 +8,11 @@ import pytest
 from rich.console import Console
 
 from torchdiscern.lab import Recipe, Results, compare
+from torchdiscern.lab.comparing.design import NOT_JUDGED, Design, chosen_arms, expected
 
 RECIPE = Recipe.named("digits").with_settings(epochs=1, width=4)
 FEW = 8
+DESIGN = Design(RECIPE, chosen_arms(["ce", "gini"]), (0,), robust=True)
 
 
 def done(folder: Path, **options: Any) -> Results:
@@ -29,6 +31,8 @@ def test_as_many_images_are_attacked_as_was_said(folder: Path) -> None:
     for run in runs:
         shares = [value for name, value in run["metrics"].items() if name.startswith("robust_")]
         assert len(shares) == 6
+        assert set(run["metrics"]) - set(NOT_JUDGED) <= expected(DESIGN)
+        assert {name for name in expected(DESIGN) if name.startswith("robust_")} <= set(run["metrics"])
         assert all(FEW * share == round(FEW * share) for share in shares)
 
 

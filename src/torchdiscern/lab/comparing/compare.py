@@ -28,15 +28,8 @@ from torchdiscern.lab.measures import ATTACKED
 from torchdiscern.lab.recipe import Recipe
 from torchdiscern.lab.training.run import with_whole_path
 
-KEPT = (
-    "baseline",
-    "tune",
-    "tuning_seeds",
-    "robust",
-    "attacked",
-    "cross_validated",
-    "band",
-)  # what a folder's comparison is made of
+# what a folder's comparison is made of
+KEPT = ("baseline", "tune", "tuning_seeds", "robust", "attacked", "cross_validated", "band")
 
 
 def compare(
@@ -152,7 +145,7 @@ def compare(
         todo = Todo(design, folder)
         say_plan(design, folder, console, jobs, difference)
         failed = [_lost(arm, design.tune) for arm in todo.lost]
-        cause: Exception | None = None
+        errors: dict[str, Exception] = {}
         if not (todo.left or (robust and todo.checks())):
             _keep_design(folder, design)
         else:
@@ -160,8 +153,7 @@ def compare(
             here: Engine = Here() if jobs == 1 else Local(jobs)
             near = stack.enter_context(here)
             far: Engine = near if engine == "local" else stack.enter_context(Ray(jobs, address, cpus, gpus))
-            lost, cause = _work(todo, far, console, _slots(engine, jobs, address, cpus))
-            failed += lost
+            failed += _work(todo, far, console, _slots(engine, jobs, address, cpus), errors)
             if robust:
                 _check(todo, near, console)
             _keep_design(folder, design, finished=True)
@@ -172,7 +164,7 @@ def compare(
             f"arms: {len(failed)} run(s) could not be trained, the first is {failed[0]['arm']} with seed "
             f"{failed[0]['seed']} ({failed[0]['why']}), expected all to end; mend its settings, and the same "
             "command trains what is missing."
-        ) from cause
+        ) from errors.get(failed[0]["arm"])
     return results
 
 
@@ -197,8 +189,7 @@ def joined(folder: Folder, design: Design) -> Design:
         )
     now = asdict(replace(design, recipe=Recipe()))
     for name in KEPT:
-        old = before.get(name, ATTACKED)  # a folder of version 0.1 does not say how many were attacked
-        old = tuple(old) if isinstance(old, list) else old
+        old = tuple(before[name]) if isinstance(before[name], list) else before[name]
         if old != now[name]:
             raise ValueError(
                 f"{where} with {name}={old!r}, expected {now[name]!r} to add to it; choose another "
@@ -240,11 +231,10 @@ def joined(folder: Folder, design: Design) -> Design:
 
 
 def _work(
-    todo: Todo, engine: Engine, console: Console, slots: int
-) -> tuple[list[dict[str, Any]], Exception | None]:
-    """Does what is left; gives the runs that failed, and what went wrong in the first."""
+    todo: Todo, engine: Engine, console: Console, slots: int, errors: dict[str, Exception]
+) -> list[dict[str, Any]]:
+    """Does what is left; gives the runs that failed, and puts the last error of each arm into `errors`."""
     failed: list[dict[str, Any]] = []
-    cause: Exception | None = None
     waiting: list[Task] = []
     running = 0
     for arm in todo.design.arms:
@@ -261,7 +251,7 @@ def _work(
                 if isinstance(found, ComparisonError | OSError):
                     raise found
                 if isinstance(found, Exception):
-                    cause = cause or found
+                    errors[task.arm] = found
                 if task.kind == "trial":
                     value = None if isinstance(found, Exception) else float(found["value"])
                     live.ended(task, None if isinstance(found, Exception) else found["seconds"])
@@ -276,7 +266,7 @@ def _work(
                 else:
                     todo.take_run(task, found)
                     live.ended(task, found["seconds"])
-    return failed, cause
+    return failed
 
 
 def _check(todo: Todo, engine: Engine, console: Console) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from torchdiscern.lab.files import make_folder, write_atomically
+from torchdiscern.lab.measures import ATTACKED
 
 FORMAT = 1
 HEAVY = ("*.ckpt", "*.safetensors", ".lock")
@@ -62,6 +63,7 @@ class Folder:
                 f"out: {str(self.design_file)!r} is not as `torchdiscern compare` writes it, expected its own "
                 "file; bring it back, or choose another folder with --out."
             ) from error
+        found.setdefault("attacked", ATTACKED)  # a folder made before it could be chosen
         return found
 
     def check(self, arm_key: str) -> Path:

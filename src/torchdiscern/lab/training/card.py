@@ -1,11 +1,11 @@
 """The model card of a run."""
 
 import shlex
-from collections.abc import Mapping
 from html import escape
 from typing import Any
 
 from torchdiscern.lab import arms
+from torchdiscern.lab.environment import trained_on
 from torchdiscern.lab.recipe import Recipe
 from torchdiscern.lab.training.durations import duration
 from torchdiscern.lab.training.folder import Run
@@ -41,8 +41,9 @@ def card(run: Run, result: dict[str, Any]) -> str:
         "## Training",
         f"{data['train']:,} images to train, {data['val']:,} to validate, {data['test']:,} to test; "
         f"{recipe.epochs} epochs in {duration(result['seconds']['training'])} at "
-        f"{result['images_per_second']:,.0f} images a second on {_machine(recipe, made['hardware'])} "
-        f"({made['precision']}). `recipe.yaml` holds every setting, versions, hardware and a fingerprint of the "
+        f"{result['images_per_second']:,.0f} images a second on "
+        f"{trained_on(made['hardware'], recipe.accelerator)} ({made['precision']}). "
+        "`recipe.yaml` holds every setting, versions, hardware and a fingerprint of the "
         "images; `torchdiscern train recipe.yaml` trains it again.",
         "## Limits",
         "\n".join(f"- {said}" for said in _caveats(recipe, result)),
@@ -58,11 +59,6 @@ from torchdiscern.lab import Run
 
 model = Run("{folder}").model()  # this folder; takes pixels in [0, 1], [B, {channels}, {size}, {size}]
 ```"""
-
-
-def _machine(recipe: Recipe, hardware: Mapping[str, Any]) -> str:
-    gpu = None if recipe.accelerator == "cpu" else hardware.get("gpu")
-    return str(gpu or hardware["processor"])
 
 
 def _caveats(recipe: Recipe, result: dict[str, Any]) -> list[str]:
