@@ -51,6 +51,15 @@ def test_a_plan_alone_leaves_the_trials_as_they_are(tmp_path: Path) -> None:
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
+def test_an_arm_that_fixes_all_that_tuning_draws_keeps_its_trials_too(tmp_path: Path) -> None:
+    fixed = {"arm": "ce", "learning_rate": 0.1, "weight_decay": 1e-4, "dropout": 0.0}
+    arms = {"ce": {"arm": "ce"}, "fixed": fixed}
+    for _ in range(2):
+        found = compare(RECIPE, arms, 1, out=tmp_path, console=QUIET, tune=2)
+        assert {arm: len(trials) for arm, trials in found.details["tuning"].items()} == {"ce": 2, "fixed": 2}
+        assert found.details["arms"]["fixed"]["tuned"] == {}
+
+
 def test_an_arm_with_an_error_in_its_code_is_named_and_the_others_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -41,7 +41,7 @@ def say_plan(design: Design, folder: Folder, console: Console, jobs: int, differ
     missing = {arm: [seed for seed in design.seeds if key_of(arm, seed) not in records] for arm in design.arms}
     ended = dict.fromkeys(design.arms, 0)
     if design.tune and folder.tuning_file.exists():
-        ended = {arm: len(Tuning(folder.tuning_file, arm, {}, design.tune).done) for arm in design.arms}
+        ended = {arm: len(Tuning(folder.tuning_file, arm, None, design.tune).done) for arm in design.arms}
     trials = {arm: max(0, design.tune - ended[arm]) * len(design.tuning_seeds) for arm in design.arms}
     runs = sum(map(len, missing.values()))
     with console.status("Timing a few steps of each arm"):

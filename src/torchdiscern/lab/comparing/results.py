@@ -195,7 +195,7 @@ def _details(
 ) -> dict[str, Any]:
     tunings = {}
     if kept["tune"] and folder.tuning_file.exists():
-        tunings = {arm: Tuning(folder.tuning_file, arm, {}, kept["tune"]) for arm in kept["arms"]}
+        tunings = {arm: Tuning(folder.tuning_file, arm, None, kept["tune"]) for arm in kept["arms"]}
     recipe = kept["recipe"]
     sessions = kept["sessions"]
     means: dict[str, dict[str, Any]] = {}

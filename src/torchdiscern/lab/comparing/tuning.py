@@ -46,15 +46,17 @@ class Tuning:
     Args:
         file: the SQLite file.
         arm: whose trials.
-        space: what is drawn, as `space_of` gives it; empty for reading alone, which leaves the file as it is.
+        space: what is drawn, as `space_of` gives it; None for reading alone, which leaves the file as it is.
         trials: how many there shall be.
     """
 
-    def __init__(self, file: Path, arm: str, space: Mapping[str, tuple[float, float, bool]], trials: int) -> None:
+    def __init__(
+        self, file: Path, arm: str, space: Mapping[str, tuple[float, float, bool]] | None, trials: int
+    ) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self.arm, self.space, self.trials = arm, dict(space), trials
+        self.arm, self.space, self.trials = arm, dict(space or {}), trials
         storage = f"sqlite:///{file}"
-        kept = bool(space) or (file.exists() and arm in optuna.get_all_study_names(storage))
+        kept = space is not None or (file.exists() and arm in optuna.get_all_study_names(storage))
         self.study = optuna.create_study(
             storage=storage if kept else None, study_name=arm, direction="maximize", load_if_exists=True
         )
