@@ -4,9 +4,10 @@
     python benchmarks/evidence.py [--check]
 
 With `--keep`, what a comparison goes on from (its design, the numbers of its runs, its trials) is copied. Without
-it, each kept comparison is judged again from the numbers of its runs, and the tables and plots of
-`docs/evidence.md` are written: `<!-- begin NAME COLUMNS -->` to `<!-- end NAME -->` holds the table of
-`results/compare/NAME`. With `--check` nothing is written, and the exit status is 1 if a table differs.
+it, each kept comparison is judged again from the numbers of its runs, and the tables, plots and sentences of
+`docs/evidence.md` and the README are written: `<!-- begin NAME COLUMNS -->` to `<!-- end NAME -->` holds a table
+of `results/compare/NAME`; of sentences `sentences.py` speaks. With `--check` nothing is written, and the exit
+status is 1 if a page differs.
 """
 
 import argparse
@@ -17,14 +18,17 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import overview
+import sentences
 from torchdiscern.lab.comparing.folder import Folder
 from torchdiscern.lab.comparing.results import gather
 from torchdiscern.lab.comparison_report import as_markdown, csv_text, draw, save
+from torchdiscern.lab.comparison_report.reading import Comparison
 from torchdiscern.lab.environment import trained_on
 from torchdiscern.lab.files import write_atomically
 
 KEPT = Path("results/compare")
-PAGE = Path("docs/evidence.md")
+PAGE, README = Path("docs/evidence.md"), Path("README.md")
 IMAGES = Path("docs/images")
 PARTS = ("comparison.json", "records", "checks", "tuning.db")
 MARKS = re.compile(r"(<!-- begin (\S+)((?: \S+)*) -->).*?(<!-- end \2 -->)", re.DOTALL)
@@ -41,16 +45,27 @@ def main() -> int:
     if not options.check:
         for folder in sorted(KEPT.glob("*/comparison.json")):
             judge(folder.parent)
-    before = PAGE.read_text(encoding="utf-8")
-    after = MARKS.sub(lambda found: found[1] + content(found[2], found[3].split()) + found[4], before)
-    if options.check:
+    stale = []
+    for page in (PAGE, README):
+        before = page.read_text(encoding="utf-8")
+        after = written(before) if page == PAGE else sentences.rewritten(before, everything())
         if after != before:
-            print(f"{PAGE}: not what the results say; run python benchmarks/evidence.py.")
-        return int(after != before)
-    PAGE.write_text(after, encoding="utf-8")
-    for shown in SHOWN.finditer(after):
+            stale.append(str(page))
+            if not options.check:
+                page.write_text(after, encoding="utf-8")
+    if options.check:
+        if stale:
+            print(f"{', '.join(stale)}: not what the results say; run python benchmarks/evidence.py.")
+        return int(bool(stale))
+    for shown in SHOWN.finditer(PAGE.read_text(encoding="utf-8")):
         picture(shown["name"], shown["plot"])
     return 0
+
+
+def written(page: str) -> str:
+    """The evidence page with its tables, and the numbers in its sentences, as the kept runs have them."""
+    tables = MARKS.sub(lambda found: found[1] + content(found[2], found[3].split()) + found[4], page)
+    return sentences.rewritten(tables, everything())
 
 
 def keep(folder: Path) -> None:
@@ -97,6 +112,11 @@ def read(name: str) -> dict[str, Any]:
     return found
 
 
+def everything() -> dict[str, Comparison]:
+    """Every kept comparison by its name."""
+    return {path.parent.name: Comparison(read(path.parent.name)) for path in KEPT.glob("*/results.json")}
+
+
 def content(name: str, columns: list[str]) -> str:
     """A comparison's table with what was computed, where and when."""
     found = read(name)
@@ -111,8 +131,8 @@ def content(name: str, columns: list[str]) -> str:
 
 
 def picture(name: str, plot: str) -> None:
-    """Draws one plot of a comparison for the page."""
-    figures = draw(read(name))
+    """Draws one plot of a comparison for the page; under the name `all` one of the overviews."""
+    figures = overview.draw(everything()) if name == "all" else draw(read(name))
     if plot not in figures:
         raise ValueError(f"plot: got {plot!r} of {name}, expected one of {', '.join(figures)}; mend the page.")
     for path in save({plot: figures[plot]}, IMAGES / ".drawn"):

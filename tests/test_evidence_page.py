@@ -14,6 +14,7 @@ from torchdiscern.lab.comparing.results import gather
 
 ROOT = Path(__file__).resolve().parent.parent
 KEPT = sorted(path.parent.name for path in (ROOT / "results" / "compare").glob("*/comparison.json"))
+SAID = (" points below to ", " points below, up to ")
 
 
 def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -21,16 +22,20 @@ def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, script, *arguments], cwd=folder, capture_output=True, text=True)
 
 
-def test_the_page_says_what_the_results_say_and_a_number_changed_by_hand_is_seen(tmp_path: Path) -> None:
+def test_the_pages_say_what_the_results_say_and_a_number_changed_by_hand_is_seen(tmp_path: Path) -> None:
     for folder in ("docs", "results"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
+    shutil.copyfile(ROOT / "README.md", tmp_path / "README.md")
     assert command(tmp_path, "--check").returncode == 0
-    page = tmp_path / "docs" / "evidence.md"
-    whole = page.read_text(encoding="utf-8")
-    page.write_text(whole.replace("| Cross-entropy alone | ", "| Cross-entropy alone | 1", 1), encoding="utf-8")
-    found = command(tmp_path, "--check")
-    assert found.returncode == 1
-    assert "evidence.md" in found.stdout
+    changes = {"docs/evidence.md": ("| Cross-entropy alone | ", "| Cross-entropy alone | 1"), "README.md": SAID}
+    for name, (old, new) in changes.items():
+        page = tmp_path / name
+        whole = page.read_text(encoding="utf-8")
+        page.write_text(whole.replace(old, new, 1), encoding="utf-8")
+        found = command(tmp_path, "--check")
+        assert found.returncode == 1
+        assert found.stdout.startswith(f"{name}: not what the results say")
+        page.write_text(whole, encoding="utf-8")
 
 
 def test_every_picture_of_the_page_is_there() -> None:
