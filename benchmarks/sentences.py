@@ -17,7 +17,15 @@ SAID = re.compile(r"(<!-- say (\S+) (\S+) (\S+) (\S+?)(?: (\S+))? -->).*?(<!-- e
 
 
 def rewritten(page: str, kept: Mapping[str, Comparison]) -> str:
-    """The page with every such number as the comparisons have it today."""
+    """The page with every such number as the comparisons have it today.
+
+    Raises:
+        ValueError: a mark begins a line, where Markdown takes it for a block of its own and ends the paragraph.
+    """
+    if begun := re.search(r"^ *(<!-- say .*?-->)", page, re.MULTILINE):
+        raise ValueError(
+            f"say: got {begun[1]} at the start of a line, expected a word before it; wrap otherwise."
+        )
     return SAID.sub(
         lambda found: found[1] + number(kept, found[2], found[3], found[4], found[5], found[6] or "") + found[7],
         page,

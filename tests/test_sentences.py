@@ -74,3 +74,9 @@ def test_a_page_is_rewritten_between_the_marks_alone() -> None:
     expected = "It gained <!-- say clean renyi accuracy span better -->1.0 to 2.0<!-- end --> points, not 9."
     assert sentences.rewritten(page, kept(0.01, 0.02, "better")) == expected
     assert sentences.rewritten(expected, kept(0.01, 0.02, "better")) == expected
+
+
+def test_a_mark_that_would_end_the_paragraph_is_an_error() -> None:
+    page = "- It gained\n  <!-- say clean renyi accuracy span -->1.0 to 2.0<!-- end --> points."
+    with pytest.raises(ValueError, match="at the start of a line"):
+        sentences.rewritten(page, kept(0.01, 0.02))
