@@ -85,7 +85,6 @@ def test_what_an_earlier_process_spent_on_a_run_counts(tmp_path: Path) -> None:
     token = tmp_path / "recipe.yaml"
     found = perform(Task("ce-0", "ce", recipe.as_dict(), folder=str(tmp_path), token=str(token)))
     assert 5000 < found["seconds"] < 5100
-    assert "before" not in found
 
 
 def test_the_time_of_a_step_is_that_of_training_alone(tmp_path: Path) -> None:

@@ -79,22 +79,23 @@ def perform(task: Task) -> dict[str, Any]:
     started = time.perf_counter()
     recipe = Recipe(**task.settings)
     images = images_of(recipe.data, recipe.image_size)
+    earlier = 0.0
     if task.kind == "trial":
         found: dict[str, Any] = {"value": _value(recipe, images)}
     elif task.kind == "check":
         found = checked(Path(task.folder), task.others, images, task.attacked)
     elif task.token and Path(task.token).exists():
-        found = _measured(task, recipe, Path(task.folder), images)
+        found, earlier = _measured(task, recipe, Path(task.folder), images)
     else:
         with tempfile.TemporaryDirectory(prefix="torchdiscern-") as own:
             folder = Path(own) / "run"
-            found = _measured(task, recipe, folder, images)
+            found, earlier = _measured(task, recipe, folder, images)
             found["files"] = {
                 str(path.relative_to(folder)): path.read_bytes()
                 for path in sorted(folder.rglob("*"))
                 if path.is_file() and (task.keep_weights or not _is_heavy(path))
             }
-    seconds = time.perf_counter() - started + found.pop("before", 0.0)
+    seconds = time.perf_counter() - started + earlier
     return found | {"seconds": seconds, "hardware": environment.hardware()}
 
 
@@ -109,7 +110,8 @@ def _value(recipe: Recipe, images: Images) -> float:
     return max(epoch["val_accuracy"] for epoch in found)
 
 
-def _measured(task: Task, recipe: Recipe, folder: Path, images: Images) -> dict[str, Any]:
+def _measured(task: Task, recipe: Recipe, folder: Path, images: Images) -> tuple[dict[str, Any], float]:
+    """What a run gives, and the seconds that a process which was killed had trained of it."""
     began = time.perf_counter()
     run = _trained(recipe, folder, images)
     here = time.perf_counter() - began
@@ -130,8 +132,7 @@ def _measured(task: Task, recipe: Recipe, folder: Path, images: Images) -> dict[
         metrics = {name: value for name, value in metrics.items() if not name.startswith("wrong_")}
     metrics["step_ms"] = 1000 * min(recipe.batch_size, len(prepared.labels.train)) / run.images_per_second
     result = run.result
-    return {
-        "before": max(0.0, result["seconds"]["training"] - here),  # where a process that was killed began the run
+    found = {
         "metrics": _finite(metrics),
         "versions": environment.versions(),
         "correct": {
@@ -142,6 +143,7 @@ def _measured(task: Task, recipe: Recipe, folder: Path, images: Images) -> dict[
         "best_epoch": result["best"]["epoch"],
         "images": prepared.images.fingerprint,
     }
+    return found, max(0.0, result["seconds"]["training"] - here)
 
 
 def _trained(recipe: Recipe, folder: Path, images: Images) -> Run:
