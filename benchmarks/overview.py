@@ -12,57 +12,81 @@ from torchdiscern.lab.comparison_report import drawing
 from torchdiscern.lab.comparison_report.drawing import HUES, LINE, PAPER, QUIET, TEXT
 from torchdiscern.lab.comparison_report.reading import ENOUGH, Comparison
 
-SCALE_FREE, PAPERS = "scale-free form", "the paper's terms"
-ON_CLUSTERS, STRONG = "scale-free, on clusters", "the same, 3 times the weights"
+ON_TARGET, ON_FINE = "scale-free, on the target", "scale-free, on finer labels"
+ON_CLUSTERS, STRONG = "scale-free, on clusters", "the same, weights 3 and 1"
+PAPERS, PAPERS_FINE = "the paper's terms", "the paper's, on finer labels"
+ADVERSARIAL, MANY = "adversarial training", "trained on the finer labels"
 SERIES = {
-    SCALE_FREE: (HUES[0], "o"),
+    ON_TARGET: (HUES[0], "o"),
+    ON_FINE: (HUES[4], "p"),
     ON_CLUSTERS: (HUES[2], "^"),
     STRONG: (HUES[5], "D"),
     PAPERS: (HUES[1], "s"),
+    PAPERS_FINE: (HUES[1], "X"),
+    ADVERSARIAL: (QUIET, "v"),
+    MANY: (TEXT, "P"),
 }
-DECIDED = ("better", "worse")
+# arms that are not drawn and no rivals: with our terms, or cross-entropy in other settings
+UNSAID = (
+    "shannon",
+    "renyi-memory",
+    "renyi-light",
+    "clean+renyi",
+    "ce-other-settings",
+    "renyi-strong-other-settings",
+)
+MARKED = {"better or worse": "better", "equivalent": "equivalent", "undecided": "undecided"}
 NAME, MARK, AFTER = 0.24, 0.17, 0.16  # inches: a setting's name, each of its intervals, the room below them
 SIDES, TITLE, LEGEND, BELOW = 0.15, 0.32, 0.17, 0.55
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One comparison, in words, and which of its arms are ours."""
+    """One comparison, in words, and which of its arms are drawn."""
 
+    kind: str
     words: str
     comparison: str
     arms: dict[str, str]
 
 
 Row = tuple[Setting, Comparison, str]  # and the measure
-ON_THE_TARGET = {SCALE_FREE: "renyi", PAPERS: "gini"}
-BELOW_IT = {
-    SCALE_FREE: "renyi-fine",
+FINE = {ON_TARGET: "renyi", PAPERS: "gini"}
+COARSE = {
+    ON_TARGET: "renyi-target",
+    ON_FINE: "renyi-fine",
     ON_CLUSTERS: "renyi-kmeans",
     STRONG: "renyi-kmeans-3",
-    PAPERS: "gini-fine",
+    PAPERS_FINE: "gini-fine",
+    ADVERSARIAL: "adversarial-1",
+    MANY: "many-class",
 }
+SAME = "layer, cross-entropy's settings: {}"
 SETTINGS = (
-    Setting("layer: clean labels", "caltech101-head-30", ON_THE_TARGET),
-    Setting("layer: five images a class", "caltech101-head-5", ON_THE_TARGET),
-    Setting("layer: long tail, 30 to 3 images", "caltech101-head-tail", ON_THE_TARGET),
-    Setting("layer: 40% wrong labels", "caltech101-head-wrong", ON_THE_TARGET),
-    Setting("layer: two groups, tuned", "caltech101-coarse-2", BELOW_IT),
-    Setting("layer: two groups, one setting for all", "caltech101-coarse-2-same", BELOW_IT),
-    Setting("layer: ten groups, tuned", "caltech101-coarse-10", BELOW_IT),
-    Setting("layer: ten groups, one setting for all", "caltech101-coarse-10-same", BELOW_IT),
-    Setting("thin ResNet, CIFAR-100, untuned", "cifar100-clean", ON_THE_TARGET),
-    Setting("thin ResNet, 40% wrong labels, untuned", "cifar100-wrong", ON_THE_TARGET),
-    Setting("thin ResNet, 20 super-classes", "cifar100-coarse", BELOW_IT),
-    Setting("EfficientNet fine-tuned, untuned", "caltech101-whole", ON_THE_TARGET),
-    Setting("EfficientNet, ten groups", "caltech101-groups-whole", BELOW_IT),
+    Setting("fine", "layer, tuned: clean labels", "caltech101-head-30", FINE),
+    Setting("fine", SAME.format("clean labels"), "caltech101-head-30-same", {ON_TARGET: "renyi-strong"}),
+    Setting("fine", "layer, tuned: 5 images a class", "caltech101-head-5", FINE),
+    Setting("fine", "layer, tuned: long tail", "caltech101-head-tail", FINE),
+    Setting("fine", "layer, tuned: 40% wrong labels", "caltech101-head-wrong", FINE),
+    Setting("coarse", "layer, tuned: two groups", "caltech101-coarse-2", COARSE),
+    Setting("coarse", "layer, tuned: ten groups", "caltech101-coarse-10", COARSE),
+    Setting("coarse", SAME.format("two groups"), "caltech101-coarse-2-same", COARSE),
+    Setting("coarse", SAME.format("ten groups"), "caltech101-coarse-10-same", COARSE),
+    Setting("whole", "thin ResNet from scratch", "cifar100-clean", FINE),
+    Setting("whole", "the same, 40% wrong labels", "cifar100-wrong", FINE),
+    Setting("whole", "EfficientNet fine-tuned", "caltech101-whole", FINE),
+    Setting("whole", "thin ResNet from scratch, 20 super-classes", "cifar100-coarse", COARSE),
+    Setting("whole", "EfficientNet fine-tuned, ten groups", "caltech101-groups-whole", COARSE),
 )
-# what a picture shows: its title, and in each setting the first of these measures that was taken
+# of each picture its title, its measure, and which settings it shows
 QUESTIONS = {
-    "accuracy": ("Accuracy", ("accuracy",)),
-    "one-feature": ("Accuracy by one feature a class", ("k_feature_accuracy_1",)),
-    "attack": ("Accuracy under attack, L2, middle radius", ("robust_l2_2", "robust_l2_0.25")),
-    "transfer": ("Few-shot accuracy on unseen classes", ("few_shot_accuracy",)),
+    "accuracy": ("Accuracy", "accuracy", ("fine",)),
+    "accuracy-coarse": ("Accuracy below a coarse target", "accuracy", ("coarse",)),
+    "accuracy-whole": ("Accuracy of networks trained whole", "accuracy", ("whole",)),
+    "one-feature": ("Accuracy by one feature a class", "k_feature_accuracy_1", ("fine", "coarse", "whole")),
+    "attack": ("Accuracy under attack, features, L2 radius 2", "robust_l2_2", ("coarse",)),
+    "attack-pixels": ("Accuracy under attack, pixels, L2 radius 0.25", "robust_l2_0.25", ("whole",)),
+    "transfer": ("Few-shot accuracy on unseen classes", "few_shot_accuracy", ("fine", "whole")),
 }
 
 
@@ -73,25 +97,26 @@ def draw(kept: Mapping[str, Comparison]) -> dict[str, Figure]:
         kept: the comparisons by name; a setting whose comparison is not among them, or has too few seeds for a
             verdict, is left out.
     """
-    rows = {question: _rows(metrics, kept) for question, (_, metrics) in QUESTIONS.items()}
+    rows = {question: _rows(metric, kinds, kept) for question, (_, metric, kinds) in QUESTIONS.items()}
     return {question: _drawn(question, found) for question, found in rows.items() if found}
 
 
-def _rows(metrics: tuple[str, ...], kept: Mapping[str, Comparison]) -> list[Row]:
+def _rows(metric: str, kinds: Sequence[str], kept: Mapping[str, Comparison]) -> list[Row]:
     rows = []
     for setting in SETTINGS:
         said = kept.get(setting.comparison)
-        metric = next((one for one in metrics if said and one in said.measures), None)
-        if said and metric and len(said.seeds) >= ENOUGH and _ours(setting, said, metric):
+        known = said is not None and len(said.seeds) >= ENOUGH
+        if said and known and setting.kind in kinds and _contrasts(setting, said, metric):
             rows.append((setting, said, metric))
     return rows
 
 
 def _drawn(question: str, rows: Sequence[Row]) -> Figure:
-    heights = [NAME + MARK * len(_ours(*row)) + AFTER for row in rows]
-    seen = [name for name in SERIES if any(name in setting.arms for setting, *_ in rows)]
+    heights = [NAME + MARK * len(_contrasts(*row)) + AFTER for row in rows]
+    drawn = {name for row in rows for name, _ in _contrasts(*row)}
+    seen = [name for name in SERIES if name in drawn]
     with drawing.style(question):
-        whole = sum(heights) + TITLE + LEGEND * -(-(len(seen) + 2) // 2) + BELOW
+        whole = sum(heights) + TITLE + LEGEND * -(-(len(seen) + len(MARKED)) // 2) + BELOW
         figure = Figure(figsize=(drawing.WIDTH, whole), dpi=drawing.DPI)
         width = (drawing.WIDTH - 2 * SIDES) / drawing.WIDTH
         axes = figure.add_axes((SIDES / drawing.WIDTH, BELOW / whole, width, sum(heights) / whole))
@@ -104,12 +129,12 @@ def _drawn(question: str, rows: Sequence[Row]) -> Figure:
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
         axes.margins(x=0.06)
-        axes.set_xlabel("difference to cross-entropy, points")
+        axes.set_xlabel("difference to cross-entropy, points (right is better)")
         _heading(figure, whole, QUESTIONS[question][0], seen)
     return figure
 
 
-def _ours(setting: Setting, said: Comparison, metric: str) -> list[tuple[str, dict[str, Any]]]:
+def _contrasts(setting: Setting, said: Comparison, metric: str) -> list[tuple[str, dict[str, Any]]]:
     found = ((series, said.contrast(arm, metric)) for series, arm in setting.arms.items())
     return [(series, contrast) for series, contrast in found if contrast]
 
@@ -129,27 +154,34 @@ def _row(axes: Axes, top: float, setting: Setting, said: Comparison, metric: str
         zorder=5,
     )
     others = [
-        (found["difference"], arm)
+        (found["difference"], arm, found["verdict"])
         for arm in said.rivals
-        if arm not in setting.arms.values() and (found := said.contrast(arm, metric))
+        if arm not in (*setting.arms.values(), *UNSAID) and (found := said.contrast(arm, metric))
     ]
     if others:
-        highest, arm = max(others)
-        shown = f"highest other: {arm} {scale * highest:+.1f}"
+        highest, arm, verdict = max(others)
+        shown = f"highest rival: {arm} {scale * highest:+.1f} {verdict}"
         place: dict[str, Any] = {
             "transform": across,
             "va": "center",
             "ha": "right",
-            "fontsize": 8,
+            "fontsize": 7.5,
             "color": QUIET,
         }
         axes.text(1, top + NAME / 2 + 0.03, shown, bbox=box, zorder=5, **place)
-    for index, (series, contrast) in enumerate(_ours(setting, said, metric)):
+    for index, (series, contrast) in enumerate(_contrasts(setting, said, metric)):
         colour, marker = SERIES[series]
         y = top + NAME + MARK * (index + 0.5)
         axes.plot([scale * contrast["low"], scale * contrast["high"]], [y, y], "-|", color=colour, lw=1.6, ms=5)
-        fill = colour if contrast["verdict"] in DECIDED else PAPER
-        axes.plot([scale * contrast["difference"]], [y], marker, color=colour, mfc=fill, ms=5.5, zorder=4)
+        style = _filled(contrast["verdict"], colour)
+        axes.plot([scale * contrast["difference"]], [y], marker, ms=5.5, zorder=4, **style)
+
+
+def _filled(verdict: str, colour: str) -> dict[str, Any]:
+    """How a mark is filled: wholly where a difference was shown, half where equality was, else not."""
+    if verdict == "equivalent":
+        return {"color": colour, "fillstyle": "left", "mfcalt": PAPER}
+    return {"color": colour, "mfc": colour if verdict in ("better", "worse") else PAPER}
 
 
 def _heading(figure: Figure, whole: float, title: str, seen: list[str]) -> None:
@@ -157,8 +189,8 @@ def _heading(figure: Figure, whole: float, title: str, seen: list[str]) -> None:
     marks = [
         Line2D([], [], color=SERIES[name][0], marker=SERIES[name][1], ms=5.5, lw=1.6, label=name) for name in seen
     ]
-    for label, fill in (("better or worse", TEXT), ("undecided or equivalent", PAPER)):
-        marks.append(Line2D([], [], color=TEXT, marker="o", mfc=fill, ms=5.5, lw=0, label=label))
+    for label, verdict in MARKED.items():
+        marks.append(Line2D([], [], marker="o", ms=5.5, lw=0, label=label, **_filled(verdict, TEXT)))
     figure.legend(
         handles=marks,
         loc="upper left",
