@@ -160,7 +160,7 @@ def _row(axes: Axes, top: float, setting: Setting, said: Comparison, metric: str
     ]
     if others:
         highest, arm, verdict = max(others)
-        shown = f"highest rival: {arm} {scale * highest:+.1f} {verdict}"
+        shown = f"rival: {arm} {scale * highest:+.1f} {verdict}"
         place: dict[str, Any] = {
             "transform": across,
             "va": "center",
