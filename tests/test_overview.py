@@ -10,7 +10,7 @@ import overview
 from torchdiscern.lab.comparison_report.drawing import PAPER, svg
 from torchdiscern.lab.comparison_report.reading import Comparison
 
-TOLD_ELSEWHERE = {"caltech101-head-wrong-30"}  # the first run of another
+TOLD_ELSEWHERE = {"caltech101-head-wrong-30", "caltech101-detectors"}  # a first run of another; wrong labels
 
 
 def comparison(difference: float, seeds: int = 5, verdict: str = "undecided") -> Comparison:
