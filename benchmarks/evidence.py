@@ -15,8 +15,11 @@ import json
 import re
 import shlex
 import shutil
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+from matplotlib.figure import Figure
 
 import overview
 import sentences
@@ -130,9 +133,14 @@ def content(name: str, columns: list[str]) -> str:
     )
 
 
+@cache
+def drawn(name: str) -> dict[str, Figure]:
+    return overview.draw(everything()) if name == "all" else draw(read(name))
+
+
 def picture(name: str, plot: str) -> None:
     """Draws one plot of a comparison for the page; under the name `all` one of the overviews."""
-    figures = overview.draw(everything()) if name == "all" else draw(read(name))
+    figures = drawn(name)
     if plot not in figures:
         raise ValueError(f"plot: got {plot!r} of {name}, expected one of {', '.join(figures)}; mend the page.")
     for path in save({plot: figures[plot]}, IMAGES / ".drawn"):

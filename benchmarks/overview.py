@@ -105,8 +105,9 @@ def _rows(metric: str, kinds: Sequence[str], kept: Mapping[str, Comparison]) -> 
     rows = []
     for setting in SETTINGS:
         said = kept.get(setting.comparison)
-        known = said is not None and len(said.seeds) >= ENOUGH
-        if said and known and setting.kind in kinds and _contrasts(setting, said, metric):
+        if said is None or len(said.seeds) < ENOUGH or setting.kind not in kinds:
+            continue
+        if _contrasts(setting, said, metric):
             rows.append((setting, said, metric))
     return rows
 
