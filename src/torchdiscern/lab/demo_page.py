@@ -24,8 +24,8 @@ LIMITS = (
     "What this does not show: one small network on one data set. A feature that fires for few classes is easier "
     "to name, not yet more useful: selectivity of single units is not always good for accuracy (Leavitt and "
     "Morcos, 2020). With clean, fine labels no gain over a tuned cross-entropy was shown; "
-    "a gain over one that was not tuned, as here, may vanish when both are. Intervals speak of training again on the same images, not of "
-    "other images, and are not corrected for looking at several arms."
+    "a gain over one that was not tuned, as here, may vanish when both are. Intervals speak of training "
+    "again on the same images, not of other images, and are not corrected for looking at several arms."
 )
 
 
