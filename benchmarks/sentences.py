@@ -2,18 +2,28 @@
 
     It lost <!-- say cifar100-clean renyi accuracy span worse -->3.7 to 5.6<!-- end --> points.
 
-names comparison, arm, measure, form, and the verdict that the sentence relies on. Forms: `span` gives an
-interval on one side of zero without its sign, `around` one that holds zero (`0.4 points below to 0.6 above`),
-`mean` the arm's own mean, in percent; `span.2` has two digits after the point. A sentence that the
-numbers no longer bear out is an error, not another number.
+names comparison, arm, measure or setting, form, and the verdict that the sentence relies on; `form.2` has two
+digits. A sentence that the numbers no longer bear out is an error, not another number. The forms:
+
+- of an arm's mean: `mean` with a percent sign, `value` without, `times` the baseline's;
+- of its difference to the baseline: `span`, an interval on one side of zero without its sign; `around`, one that
+  holds zero (`0.4 points below to 0.6 above`); `gain`, difference and interval with signs; `more` and `less`, a
+  difference of that sign; `best` and `worst`, that of one seed, above and below zero; `p`, and `holm` after
+  correction; `seeds`, how many would show half a point beyond the band;
+- of a setting that tuning or the command chose: `chosen`, `share` as a percentage, `times` the baseline's, `fold`
+  the inverse of that, `recipe` times the recipe's;
+- with `checks` for the measure: `turned`, the most images that a check for masked gradients turned in any arm.
 """
 
+import math
 import re
 from collections.abc import Mapping
 
-from torchdiscern.lab.comparison_report.reading import Comparison
+from torchdiscern.lab.comparison_report.reading import Comparison, gain
+from torchdiscern.lab.evidence import seeds_needed
 
 SAID = re.compile(r"(<!-- say (\S+) (\S+) (\S+) (\S+?)(?: (\S+))? -->).*?(<!-- end -->)", re.DOTALL)
+HALF_A_POINT = 0.005
 
 
 def rewritten(page: str, kept: Mapping[str, Comparison]) -> str:
@@ -38,31 +48,99 @@ def number(kept: Mapping[str, Comparison], name: str, arm: str, metric: str, for
     Args:
         kept: the comparisons by name.
         name: which of them.
-        arm: whose measure.
-        metric: which measure.
-        form: `span`, `around` or `mean`, with the number of digits after a point of its own.
+        arm: whose.
+        metric: which measure or setting.
+        form: one of those above.
         verdict: what the sentence relies on, empty for nothing.
 
     Raises:
         ValueError: there is no such number, or the sentence around it does not hold.
     """
-    where = f"{name} {arm} {metric}"
-    if name not in kept or metric not in kept[name].measures or arm not in kept[name].arms:
+    form, _, digits = form.partition(".")
+    said, where = kept.get(name), f"{name} {arm} {metric}"
+    if said and metric == "checks":
+        return _turned(said)
+    if said and arm in said.arms and metric in said.measures:
+        contrast = said.contrast(arm, metric) or {}
+        if verdict and contrast["verdict"] != verdict:
+            raise ValueError(
+                f"say: {where} is {contrast['verdict']}, the page says {verdict}; mend the sentence."
+            )
+        found = _mean(said, arm, metric, form, digits) or _difference(said, arm, metric, form, digits)
+        where += f" is {gain(said.measure(metric), contrast)}" if contrast else ""
+    elif said and arm in said.arms and metric in said.results["recipe"]:
+        found = _setting(said, arm, metric, form, digits)
+    else:
         raise ValueError(
             f"say: got {where}, expected a kept comparison with this arm and measure; mend the page."
         )
-    said = kept[name]
-    scale, (form, _, digits) = said.measure(metric).scale, form.partition(".")
-    if form == "mean":
-        return f"{scale * (said.mean(arm, metric) or {})['mean']:.{digits or 0}f}%"
-    contrast = said.contrast(arm, metric) or {}
-    if verdict and contrast["verdict"] != verdict:
-        raise ValueError(f"say: {where} is {contrast['verdict']}, the page says {verdict}; mend the sentence.")
-    low, high = scale * contrast["low"], scale * contrast["high"]
-    below, above = (f"{abs(end):.{digits or 1}f}" for end in (low, high))
-    if form == "around" and low <= 0 <= high:
-        return f"{below} points below to {above} above"
-    if form == "span" and low * high > 0:
-        return f"{below} to {above}" if low > 0 else f"{above} to {below}"
-    shown = f"[{low:+.1f}, {high:+.1f}]"
-    raise ValueError(f"say: {where} is {shown}, which the form {form!r} does not fit; mend the sentence.")
+    if not found:
+        raise ValueError(f"say: {where}, which the form {form!r} does not fit; mend the sentence.")
+    return found
+
+
+def _mean(said: Comparison, arm: str, metric: str, form: str, digits: str) -> str | None:
+    means = [said.mean(one, metric) for one in (arm, said.baseline)]
+    own, base = (said.measure(metric).scale * (mean or {"mean": math.nan})["mean"] for mean in means)
+    match form:
+        case "mean":
+            return f"{own:.{digits or 0}f}%"
+        case "value":
+            return f"{own:.{digits or 0}f}"
+        case "times":
+            return f"{own / base:.{digits or 0}f}"
+    return None
+
+
+def _difference(said: Comparison, arm: str, metric: str, form: str, digits: str) -> str | None:
+    scale, contrast = said.measure(metric).scale, said.contrast(arm, metric)
+    if contrast is None:
+        return None
+    low, high, mean = (scale * contrast[name] for name in ("low", "high", "difference"))
+    seeds = [scale * one for one in said.differences(arm, metric).values()]
+    places = f".{digits or 1}f"
+    match form:
+        case "span" if low * high > 0:
+            return " to ".join(f"{end:{places}}" for end in sorted((abs(low), abs(high))))
+        case "around" if low <= 0 <= high:
+            return f"{-low:{places}} points below to {high:{places}} above"
+        case "gain":
+            return f"{mean:+{places}} [{low:+{places}}, {high:+{places}}]"
+        case "more" | "less" if (mean > 0) == (form == "more"):
+            return f"{abs(mean):{places}}"
+        case "best" if max(seeds) > 0:
+            return f"{max(seeds):{places}}"
+        case "worst" if min(seeds) < 0:
+            return f"{-min(seeds):{places}}"
+        case "p" | "holm":
+            return f"{contrast['p' if form == 'p' else 'p_holm']:.{digits or 3}f}"
+        case "seeds":
+            return str(seeds_needed(HALF_A_POINT, contrast["spread"], band=contrast["band"]))
+    return None
+
+
+def _setting(said: Comparison, arm: str, setting: str, form: str, digits: str) -> str | None:
+    recipe = said.results["recipe"][setting]
+    own, base = (
+        {run["settings"].get(setting, recipe) for run in said.runs if run["arm"] == one}
+        for one in (arm, said.baseline)
+    )
+    match form, [*own, *base]:
+        case "chosen", [value, _]:
+            return f"{value:.{digits or 3}g}".replace("e-0", "e-")
+        case "share", [value, _]:
+            return f"{100 * value:.{digits or 0}f}%"
+        case "times", [value, other]:
+            return f"{value / other:.{digits or 0}f}"
+        case "fold", [value, other]:
+            return f"{other / value:.{digits or 0}f}"
+        case "recipe", [value, _]:
+            return f"{value / recipe:.{digits or 0}f}"
+    return None  # other forms, and runs of one arm that differ
+
+
+def _turned(said: Comparison) -> str:
+    checks = [attack for checked in said.results["checks"].values() for attack in checked["attacks"].values()]
+    most = max(checks, key=lambda attack: float(attack["beyond"]))
+    turned = round(most["beyond"] * most["images"])
+    return f"at most {turned} of {most['images']} images" if turned else "no image"
