@@ -146,7 +146,7 @@ def test_every_arm_has_as_many_trials_and_what_they_chose(tmp_path: Path) -> Non
 def test_an_arm_of_which_no_trial_trains_does_not_keep_the_others_from_their_results(tmp_path: Path) -> None:
     arms = {"ce": {"arm": "ce"}, "wild": {"arm": "ce", "learning_rate": 1e30}}
     for _ in range(2):  # also when it goes on
-        with pytest.raises(ValueError, match=r"the first is wild with seed None \(none of its 1 trials"):
+        with pytest.raises(ValueError, match=r"the first is wild \(none of its 1 trials"):
             compare(RECIPE, arms, 1, out=tmp_path, console=QUIET, tune=1)
         found = json.loads((tmp_path / "results.json").read_text())
         assert [run["arm"] for run in found["runs"]] == ["ce"]

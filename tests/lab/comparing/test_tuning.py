@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from torchdiscern.lab.comparing.design import Design, chosen_arms
-from torchdiscern.lab.comparing.tuning import Tuning, space_of
+from torchdiscern.lab.comparing.tuning import STARTUP, Tuning, space_of
 from torchdiscern.lab.recipe import Recipe
 
 SPACE = {"learning_rate": (0.01, 1.0, True), "dropout": (0.0, 0.6, False)}
@@ -35,7 +35,24 @@ def drawn(file: Path, arm: str, trials: int, *, broken: bool = False) -> list[di
 def test_a_broken_off_trial_is_done_again_and_changes_nothing(tmp_path: Path) -> None:
     whole = drawn(tmp_path / "a.db", "renyi", 10)
     assert drawn(tmp_path / "b.db", "renyi", 10, broken=True) == whole
-    assert drawn(tmp_path / "c.db", "ce", 10) != whole
+
+
+def test_an_arm_under_another_name_draws_the_same(tmp_path: Path) -> None:
+    assert drawn(tmp_path / "a.db", "ce", 10) == drawn(tmp_path / "b.db", "mine", 10)
+
+
+def test_the_first_trials_are_the_same_for_all_arms_in_what_they_share(tmp_path: Path) -> None:
+    plain = Tuning(tmp_path / "a.db", "ce", SPACE, 8)
+    more = Tuning(tmp_path / "a.db", "gini", {"kl_weight": (0.1, 10.0, True)} | SPACE, 8)
+    shared, own = [], []
+    for number in range(8):
+        settings = [one.next(DEFAULTS | {"kl_weight": 1.0})[1] for one in (plain, more)]
+        own.append(settings[1].pop("kl_weight"))
+        shared.append(settings[0] == settings[1])
+        plain.tell(settings[0], value(settings[0]))
+        more.tell(settings[1] | {"kl_weight": own[-1]}, number / 10)
+    assert shared == [True] * STARTUP + [False] * (8 - STARTUP)
+    assert len(set(own)) == 8
 
 
 def test_more_trials_go_on_from_those_there(tmp_path: Path) -> None:

@@ -30,8 +30,7 @@ RIVAL_ARMS: dict[str, Arm] = {
         source='Szegedy et al., "Rethinking the Inception architecture", CVPR 2016, arXiv 1512.00567',
         weights=_tried("label-smoothing", "0.05", "0.2"),
         cost="none",
-        not_when="where probabilities are read as they are, or for distillation; in a pilot it lost with 40% "
-        "wrong labels",
+        not_when="where probabilities are read as they are, or for distillation",
     ),
     "confidence-penalty": _rival(
         "confidence-penalty",

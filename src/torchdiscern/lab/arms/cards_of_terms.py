@@ -111,7 +111,8 @@ TERM_ARMS: dict[str, Arm] = {
         "networks that were trained on the other folds; clean+ARM trains any arm on what is left",
         source='Northcutt, Jiang and Chuang, "Confident learning", JAIR 2021; cleanlab scores the labels',
         weights="clean: about the share of wrong labels, 0.1 to 0.4",
-        cost="one training for each of four folds before the run, kept for all arms; then fewer images an epoch",
+        cost="one training for each of four folds before the run, kept for runs with the same settings, so that "
+        "a trial takes five trainings; then fewer images an epoch",
         not_when="where labels are right and images few: it leaves out the hard ones",
     ),
 }

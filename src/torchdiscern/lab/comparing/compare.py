@@ -109,7 +109,7 @@ def compare(
     checks.check_number(gpus, "gpus")
     recipe = with_whole_path(recipe)
     chosen = dict(arms) if isinstance(arms, Mapping) else chosen_arms(arms)
-    numbers = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
+    numbers = tuple(range(seeds)) if isinstance(seeds, int) else tuple(dict.fromkeys(seeds))
     if baseline == BASELINE and BASELINE not in chosen:
         chosen = chosen_arms([BASELINE]) | chosen
     folder = Folder(Path(out) if out is not None else default_folder(recipe))
@@ -160,9 +160,10 @@ def compare(
         results = gather(folder, failed)
         write(results, folder, console)
     if failed:
+        seed = "" if failed[0]["seed"] is None else f" with seed {failed[0]['seed']}"
         raise ValueError(
-            f"arms: {len(failed)} run(s) could not be trained, the first is {failed[0]['arm']} with seed "
-            f"{failed[0]['seed']} ({failed[0]['why']}), expected all to end; mend its settings, and the same "
+            f"arms: {len(failed)} run(s) could not be trained, the first is {failed[0]['arm']}{seed} "
+            f"({failed[0]['why']}), expected all to end; mend its settings, and the same "
             "command trains what is missing."
         ) from errors.get(failed[0]["arm"])
     return results
@@ -236,6 +237,7 @@ def _work(
     """Does what is left; gives the runs that failed, and puts the last error of each arm into `errors`."""
     failed: list[dict[str, Any]] = []
     waiting: list[Task] = []
+    broken: set[str] = set()  # arms with a trial that ended by no fault of its settings
     running = 0
     for arm in todo.design.arms:
         tuning = todo.tunings.get(arm)
@@ -252,7 +254,13 @@ def _work(
                     raise found
                 if isinstance(found, Exception):
                     errors[task.arm] = found
-                if task.kind == "trial":
+                if task.kind == "trial" and (task.arm in broken or _is_passing(found)):
+                    live.ended(task, None)
+                    if task.arm not in broken:
+                        failed.append(_failed(task, found))
+                    broken.add(task.arm)
+                    waiting = [one for one in waiting if one.arm != task.arm]
+                elif task.kind == "trial":
                     value = None if isinstance(found, Exception) else float(found["value"])
                     live.ended(task, None if isinstance(found, Exception) else found["seconds"])
                     if todo.take_trial(task, value):
@@ -261,7 +269,7 @@ def _work(
                         waiting += todo.runs(task.arm) if tuning.finished else todo.trials(task.arm)
                         waiting.sort(key=_place)
                 elif isinstance(found, Exception):
-                    failed.append({"arm": task.arm, "seed": task.settings["seed"], "why": in_words(found)})
+                    failed.append(_failed(task, found))
                     live.ended(task, None)
                 else:
                     todo.take_run(task, found)
@@ -289,6 +297,16 @@ def _place(task: Task) -> tuple[bool, int]:
     return (True, task.settings["seed"]) if task.kind == "run" else (False, 0)
 
 
+def _is_passing(found: dict[str, Any] | Exception) -> bool:
+    """Whether another try may end otherwise: settings that do not train are told by a ValueError."""
+    return isinstance(found, Exception) and not isinstance(found, ValueError)
+
+
+def _failed(task: Task, error: dict[str, Any] | Exception) -> dict[str, Any]:
+    why = in_words(error) if isinstance(error, Exception) else ""
+    return {"arm": task.arm, "seed": task.settings["seed"], "why": why}
+
+
 def _lost(arm: str, trials: int) -> dict[str, Any]:
     return {"arm": arm, "seed": None, "why": f"none of its {trials} trials could be trained"}
 
@@ -304,7 +322,8 @@ def _keep_design(
         sessions[-1]["finished"] = now
     elif session is not None:
         made = {"versions": environment.versions(), "git": environment.git_state()}
-        sessions = [*sessions, {"started": now, "finished": None, **session, **made}]
+        counts = {"arms": len(design.arms), "seeds": len(design.seeds)}
+        sessions = [*sessions, {"started": now, "finished": None, **session, **counts, **made}]
     latest = sessions[-1] if sessions else {}
     kept = {
         "format": FORMAT,

@@ -20,6 +20,7 @@ BASELINE = "ce"
 TUNING_SEED = 10_000  # the first of the seeds that tuning sees, and no run after it
 BAND = 0.2  # points of accuracy
 TESTED = ("data", "image_size", "test_fraction", "holdout_classes")  # what the test images hang on
+LEARNED = ("val_fraction", "per_class", "imbalance", "label_noise")  # and those that are learned from
 NOT_JUDGED = ("step_ms", "memory_mb", "images")  # shown, but no question that the comparison asks
 
 
@@ -91,12 +92,13 @@ class Design:
     def _check_tested(self, arm: str) -> None:
         """Says now what is wrong with an arm, and what would measure it on other images or other classes."""
         recipe = self.recipe_of(arm, self.seeds[0])
-        for name in TESTED:
+        for name in (*TESTED, *LEARNED):
             own, shared = getattr(recipe, name), getattr(self.recipe, name)
             if own != shared:
+                images = "test images" if name in TESTED else "training images and labels"
                 raise ValueError(
                     f"arms: got {arm!r} with {name}={own!r}, expected {shared!r} as the comparison has it, since "
-                    "its test images must be those of all arms; set it for all with --set."
+                    f"its {images} must be those of all arms; set it for all with --set."
                 )
         own, shared = recipe.read_out or recipe.target, self.recipe.read_out or self.recipe.target
         if own != shared:

@@ -120,7 +120,9 @@ def held(folder: Folder) -> Iterator[None]:
     """
     ours = {"runs", "records", "checks", "plots", "tuning.db", "tuning.db-journal", ".lock"}
     if folder.path.is_dir() and not folder.design_file.exists():
-        strange = sorted(one.name for one in folder.path.iterdir() if one.name not in ours)
+        half_written = f".{folder.design_file.name}."  # by a process that was killed
+        names = (one.name for one in folder.path.iterdir())
+        strange = sorted(name for name in names if name not in ours and not name.startswith(half_written))
         if strange:
             raise ValueError(
                 f"out: {str(folder.path)!r} holds files of something else ({strange[0]}), expected a comparison "

@@ -50,15 +50,18 @@ def say_plan(design: Design, folder: Folder, console: Console, jobs: int, differ
     spread, known = _spread(design, records)
     count = len(design.seeds)
     contrasts = _contrasts(design, records)
-    alpha = ALPHA / contrasts
+    # a verdict asks for an interval beyond the band, and for a p-value that stands after correction
+    rules = ((ALPHA, design.band), (ALPHA / contrasts, 0.0))
     found = {
         "runs": runs,
         "contrasts": contrasts,
         "trials": sum(trials.values()),
         "seconds": total / jobs,
         "spread": spread,
-        "smallest": smallest_difference(count, spread, alpha=alpha, band=design.band) if count >= 2 else None,
-        "needed": seeds_needed(difference, spread, alpha=alpha, band=design.band),
+        "smallest": max(smallest_difference(count, spread, alpha=alpha, band=band) for alpha, band in rules)
+        if count >= 2
+        else None,
+        "needed": max(seeds_needed(difference, spread, alpha=alpha, band=band) for alpha, band in rules),
     }
     table = Table(title=escape(f"The plan: {', '.join(design.arms)}"), box=box.SIMPLE_HEAD, show_header=False)
     table.add_column("what")
@@ -152,14 +155,18 @@ def _seconds(design: Design, arm: str, records: dict[str, dict[str, Any]]) -> tu
 
 
 def _spread(design: Design, records: dict[str, dict[str, Any]]) -> tuple[float, bool]:
-    """The median over arms of the deviation of paired differences, in points, and whether runs have shown it."""
+    """The deviation of paired differences, in points, and whether runs have shown it.
+
+    Of the arm that was named, where its accuracy was, else the median over arms.
+    """
 
     def accuracy(arm: str, seed: int) -> float | None:
         record = records.get(key_of(arm, seed))
         return None if record is None else 100 * float(record["metrics"]["accuracy"])
 
     found = []
-    for arm in design.arms:
+    ours = [design.named[0]] if design.named and design.named[1] == "accuracy" else list(design.arms)
+    for arm in ours:
         pairs = [(accuracy(arm, seed), accuracy(design.baseline, seed)) for seed in design.seeds]
         differences = [own - base for own, base in pairs if own is not None and base is not None]
         if arm != design.baseline and len(differences) >= 3 and statistics.stdev(differences) > 0:

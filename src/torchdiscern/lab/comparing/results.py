@@ -30,6 +30,7 @@ class ComparedRun:
         best_epoch: the one whose weights were measured.
         seconds: training and measuring together.
         machine: place in the results' `machines`.
+        git: commit of the code that measured it; empty where it is not known.
     """
 
     arm: str
@@ -39,6 +40,7 @@ class ComparedRun:
     best_epoch: int
     seconds: float
     machine: int
+    git: str
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,7 @@ def gather(folder: Folder, failed: Sequence[Mapping[str, Any]] = ()) -> Results:
                     record["best_epoch"],
                     record["seconds"],
                     machines.index(record["hardware"]),
+                    record.get("git", ""),
                 )
             )
     names = list(dict.fromkeys(name for run in runs for name in run.metrics))
@@ -180,7 +183,8 @@ def _contrasts(
         if name not in NOT_JUDGED and band is not None
     }
     tested = {record["correct"].get("of", key) for key, record in records.items()}
-    named = tuple(kept["named"]) if kept["named"] and kept["named"][1] in metrics else None
+    arm, metric = kept["named"] or (None, None)
+    named = (arm, metric) if arm in values and metric in metrics else None  # an arm may have no run yet, or ever
     same = len(tested) == 1
     return contrasts(values, kept["baseline"], metrics, named=named, examples=examples, same_examples=same)
 
@@ -243,6 +247,7 @@ def _details(
         "command": kept["command"],
         "versions": kept["versions"],
         "git": kept["git"],
+        "sessions": sessions,
         "machines": list(machines),
         "started": sessions[0]["started"] if sessions else None,
         "finished": sessions[-1]["finished"] if sessions else None,

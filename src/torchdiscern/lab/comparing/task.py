@@ -96,7 +96,7 @@ def perform(task: Task) -> dict[str, Any]:
                 if path.is_file() and (task.keep_weights or not _is_heavy(path))
             }
     seconds = time.perf_counter() - started + earlier
-    return found | {"seconds": seconds, "hardware": environment.hardware()}
+    return found | {"seconds": seconds, "hardware": environment.hardware(), "git": environment.git_state()}
 
 
 def _value(recipe: Recipe, images: Images) -> float:

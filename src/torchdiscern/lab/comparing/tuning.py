@@ -1,5 +1,6 @@
 """Settings chosen on validation data: the same number of trials over the same shared space for every arm."""
 
+import random
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ LEARNING_RATE = (0.1, 3.0)  # times the recipe's
 WEIGHT_DECAY = (0.1, 100.0)
 NO_DECAY = (1e-6, 1e-2)  # where the recipe has none
 DROPOUT = (0.0, 0.6)
-STARTUP = 6  # trials drawn at random before the sampler learns from them
+STARTUP = 6  # trials before the sampler learns from them: the defaults, then random ones
 
 
 def space_of(recipe: Recipe, settings: Mapping[str, Any], own: Mapping[str, tuple[float, float]]) -> Any:
@@ -40,8 +41,9 @@ def space_of(recipe: Recipe, settings: Mapping[str, Any], own: Mapping[str, tupl
 class Tuning:
     """The trials of one arm, kept in an SQLite file.
 
-    A trial is written once it has ended, in one piece. What it draws follows from the arm's name, its number and
-    the trials before it alone: neither a kill nor the order in which arms are served changes it.
+    A trial is written once it has ended, in one piece. What it draws follows from its number and the arm's trials
+    before it alone: neither a kill nor the order in which arms are served changes it. The first trials take the
+    same learning rates, weight decays and dropouts for every arm, so that none has the better luck there.
 
     Args:
         file: the SQLite file.
@@ -78,12 +80,19 @@ class Tuning:
                 name: min(max(float(defaults.get(name, low)), low), high)
                 for name, (low, high, _) in self.space.items()
             }
-        sampler = optuna.samplers.TPESampler(
-            seed=derived(len(done), "trial", self.arm) % 2**32, n_startup_trials=STARTUP
-        )
+        if len(done) < STARTUP:
+            return len(done), {name: self._random(len(done), name) for name in self.space}
+        seed = derived(len(done), "trial") % 2**32
+        sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTUP)
         drawn = optuna.create_study(direction="maximize", sampler=sampler)  # in memory: nothing is half written
         drawn.add_trials(done)
         return len(done), dict(drawn.ask(self._distributions()).params)
+
+    def _random(self, number: int, name: str) -> float:
+        low, high, by_logarithm = self.space[name]
+        share = random.Random(derived(number, "trial", name)).random()
+        drawn = low * (high / low) ** share if by_logarithm else low + (high - low) * share
+        return min(drawn, high)  # rounding may lead past it
 
     def tell(self, settings: Mapping[str, float], value: float | None) -> None:
         """Keeps a trial with its validation accuracy; None where its training failed."""

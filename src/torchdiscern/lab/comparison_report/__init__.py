@@ -108,7 +108,7 @@ def _arm(said: Comparison, arm: str) -> dict[str, str]:
 
 
 def _checks(said: Comparison, checks: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What other attacks said of each arm's network; one column for the worst of those made on other arms'."""
+    """What other attacks said of each arm's network; one column for the worst made on other arms'."""
     if not checks:
         return None
     some = next(iter(checks.values()))
@@ -116,10 +116,9 @@ def _checks(said: Comparison, checks: Mapping[str, Any]) -> dict[str, Any] | Non
     rows = []
     for arm, one in checks.items():
         attacks = one["attacks"]
-        moved = [found["beyond"] for name, found in attacks.items() if name.startswith("transfer_")]
-        beyond = [attacks[name]["beyond"] if name in attacks else None for name in names]
-        beyond.append(max(moved) if moved else None)
-        cells = [UNKNOWN if value is None else f"{100 * value:.1f}%" for value in beyond]
+        columns = [[attacks[name]] if name in attacks else [] for name in names]
+        columns.append([found for name, found in attacks.items() if name.startswith("transfer_")])
+        cells = [_turned(column) for column in columns]
         rows.append({"arm": _arm(said, arm), "robust": f"{100 * one['robust']:.1f}%", "cells": cells})
     return {
         "attacks": [*names.values(), "made on other arms"],
@@ -127,6 +126,14 @@ def _checks(said: Comparison, checks: Mapping[str, Any]) -> dict[str, Any] | Non
         "tolerance": f"{100 * some['tolerance']:g}%",
         "rows": rows,
     }
+
+
+def _turned(attacks: list[Mapping[str, Any]]) -> str:
+    """`0.0% (68.0%)`: what they turned beyond the ordinary attack, and what they left right."""
+    if not attacks:
+        return UNKNOWN
+    beyond, robust = (max(one["beyond"] for one in attacks), min(one["robust"] for one in attacks))
+    return f"{100 * beyond:.1f}% ({100 * robust:.1f}%)"
 
 
 def _means(said: Comparison) -> list[dict[str, Any]]:
@@ -273,6 +280,7 @@ def _runs(said: Comparison) -> dict[str, Any]:
 
 def _made(results: Mapping[str, Any]) -> dict[str, Any]:
     hours = finite(results.get("hours"))
+    commits = [run.get("git") or results.get("git") for run in results.get("runs") or []]
     return {
         "command": str(results.get("command") or "").encode("utf-8", "replace").decode(),
         "versions": [
@@ -284,7 +292,8 @@ def _made(results: Mapping[str, Any]) -> dict[str, Any]:
             )
             for machine in results.get("machines") or []
         ],
-        "git": one_line(results.get("git") or ""),
+        "git": [one_line(commit) for commit in dict.fromkeys(filter(None, commits))],
+        "tuned": bool(results.get("tune")),
         "started": one_line(results.get("started") or ""),
         "finished": one_line(results.get("finished") or ""),
         "hours": "" if hours is None else f"{hours:.2f} hours" if hours >= 1 else f"{60 * hours:.1f} minutes",

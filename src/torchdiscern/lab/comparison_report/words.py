@@ -7,12 +7,14 @@ from torchdiscern.lab.comparison_report.reading import (
     ENOUGH,
     TOO_FEW,
     Comparison,
+    count,
     finite,
     gain,
     one_line,
     verdict_of,
 )
 
+BUDGET = ("epochs", "batch_size")
 HEADLINES = 4  # measures that the headline speaks of
 ORDER = ("better", "higher", "worse", "lower", "equivalent", "undecided", TOO_FEW)
 
@@ -95,7 +97,7 @@ def limits(results: Mapping[str, Any]) -> list[str]:
     if seeds < ENOUGH:
         few = {0: "No seed", 1: "One seed"}.get(seeds, f"{seeds} seeds")
         found.append(f"{few}: below {ENOUGH} there is no verdict, whatever the numbers.")
-    found += [_corrected(said), _tuned(said)]
+    found += [_corrected(said), _tuned(said), *_looked_at(said), *_budgets(said)]
     found.append(
         "The test images of a run were read once, at its end, and chose nothing in it. Where the seed draws the "
         "split, an image that one seed tests may have been tuned on by the tuning seed, alike for all arms."
@@ -132,8 +134,34 @@ def _tuned(said: Comparison) -> str:
     of = f" of seed{'s' * (len(seeds) != 1)} {', '.join(map(str, seeds))}, which no run uses" if seeds else ""
     return (
         f"Every arm, the baseline too, had {tune} trial{'s' * (tune != 1)} of tuning, chosen by accuracy on "
-        f"validation images{of}."
+        f"validation images{of}. An interval holds for the settings that these trials chose: others might have "
+        "chosen otherwise."
     )
+
+
+def _looked_at(said: Comparison) -> list[str]:
+    """That seeds were added, which anyone may have done until a verdict pleased him."""
+    counts = [one["seeds"] for one in said.results.get("sessions") or [] if count(one.get("seeds"))]
+    grown = list(dict.fromkeys(counts))
+    if len(grown) < 2:
+        return []
+    return [
+        f"Seeds were added when results were there ({', then '.join(map(str, grown))}): whoever looks in between "
+        "and stops where it pleases finds a p-value below 0.05 by chance more often than once in twenty times."
+    ]
+
+
+def _budgets(said: Comparison) -> list[str]:
+    """Arms that trained for longer, or by other batches, than the recipe says."""
+    recipe = said.results.get("recipe") or {}
+    found = []
+    for arm in said.arms:
+        settings = ((said.results.get("arms") or {}).get(arm) or {}).get("settings") or {}
+        own = [name for name in BUDGET if settings.get(name, recipe.get(name)) != recipe.get(name)]
+        if own:
+            told = ", ".join(f"{name}={settings[name]}, where the recipe has {recipe[name]}" for name in own)
+            found.append(f"{said.title(arm)} had another budget of training: {told}.")
+    return found
 
 
 def _clause(said: Comparison, metric: str, contrast: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from torchdiscern.lab.measures.attacks import Attacked, attacked_of
 from torchdiscern.lab.measures.reading import read_rows
 from torchdiscern.lab.measures.robust import robust_of
 from torchdiscern.lab.measures.table import ATTACKED
-from torchdiscern.lab.training.measure import BINS, Reader
+from torchdiscern.lab.training.measure import BINS, MacroAccuracy, Reader
 from torchdiscern.lab.training.prepared import load
 
 
@@ -105,7 +105,7 @@ def read_out_measures(
     logits = ReadOut(nn.Identity(), group)(read_rows(reader, test).logits)
     found = {
         "accuracy": float(MulticlassAccuracy(groups, average="micro")(logits, target)),
-        "accuracy_macro": float(MulticlassAccuracy(groups, average="macro")(logits, target)),
+        "accuracy_macro": float(MacroAccuracy(groups)(logits, target)),
         "negative_log_likelihood": float(cross_entropy(logits, target)),
         "calibration_error": float(MulticlassCalibrationError(groups, n_bins=BINS)(logits, target)),
     }

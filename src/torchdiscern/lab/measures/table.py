@@ -77,7 +77,7 @@ MEASURES: Mapping[str, Measure] = {
         for name, one in DETECTORS.items()
     },
     "step_ms": Measure("step time", 1, "ms", 2, -1, None),
-    "memory_mb": Measure("memory", 1, "MB", 0, -1, None),
+    "memory_mb": Measure("memory kept for the gradient", 1, "MB", 0, -1, None),
 }
 RELATIVE = {"step_ms": 0.02, "memory_mb": 0.02}
 

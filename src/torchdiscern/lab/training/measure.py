@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibrationError
+from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibrationError, MulticlassStatScores
 
 from torchdiscern import FeatureTap
 from torchdiscern.lab.networks.cosine import weight_of
@@ -20,6 +20,23 @@ from torchdiscern.metrics import ClassMeans, CoverageDivergence, DeadFeatures, I
 KS = (1, 5, 20)
 BINS = 15
 ALONE: dict[str, Any] = {"sync_on_compute": False}  # the other processes that trained are gone by now
+
+
+class MacroAccuracy(MulticlassStatScores):
+    """Mean of the accuracies of the classes that have images: torchmetrics counts one without as 0 once guessed.
+
+    Example:
+        >>> MacroAccuracy(3)(torch.tensor([0, 0, 1, 2]), torch.tensor([0, 0, 1, 1]))
+        tensor(0.7500)
+    """
+
+    def __init__(self, num_classes: int, **options: Any) -> None:
+        super().__init__(num_classes, average=None, **options)
+
+    def compute(self) -> Tensor:
+        right, *_, images = super().compute().unbind(1)
+        there = images > 0
+        return (right[there] / images[there]).mean()
 
 
 class Reader:
@@ -91,7 +108,7 @@ def measured(reader: Reader, rows: Tensor, target: Tensor, means: Tensor) -> dic
     head = reader.classifier
     of_logits = {
         "accuracy": MulticlassAccuracy(C, average="micro", **ALONE),
-        "accuracy_macro": MulticlassAccuracy(C, average="macro", **ALONE),
+        "accuracy_macro": MacroAccuracy(C, **ALONE),
         "calibration_error": MulticlassCalibrationError(C, n_bins=BINS, **ALONE),
     }
     weight = weight_of(head).detach()

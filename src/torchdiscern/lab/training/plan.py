@@ -2,9 +2,10 @@
 
 import statistics
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -108,7 +109,7 @@ def kept_bytes(prepared: Prepared) -> int:
     device = environment.device_of(environment.accelerator_of(prepared.recipe.accelerator))
     with _stepping(prepared, device, precision_of(prepared)[0]) as (step, _), _kept() as kept:
         step()
-    return sum(kept.values())
+    return kept.most
 
 
 def _timed(prepared: Prepared, device: torch.device, precision: str) -> dict[str, float]:
@@ -127,7 +128,7 @@ def _timed(prepared: Prepared, device: torch.device, precision: str) -> dict[str
         start = time.perf_counter()
         module(ready(replace(few, inputs=few.inputs.to(device)), prepared)).sum().item()
         image = (time.perf_counter() - start) / len(rows)
-    return {"step": statistics.median(times[WARM:]), "image": image, "bytes": float(sum(kept.values()))}
+    return {"step": statistics.median(times[WARM:]), "image": image, "bytes": float(kept.most)}
 
 
 @contextmanager
@@ -177,15 +178,45 @@ def _stepping(
         module.eval()
 
 
+class _Kept:
+    """Bytes of what forward passes keep for backward passes, each storage once."""
+
+    def __init__(self) -> None:
+        self.now = self.most = 0
+        self.holders: Counter[int] = Counter()
+
+    def take(self, storage: torch.UntypedStorage) -> None:
+        self.holders[storage.data_ptr()] += 1
+        if self.holders[storage.data_ptr()] == 1:
+            self.now += storage.nbytes()
+            self.most = max(self.most, self.now)
+
+    def release(self, storage: torch.UntypedStorage) -> None:
+        self.holders[storage.data_ptr()] -= 1
+        if not self.holders[storage.data_ptr()]:
+            self.now -= storage.nbytes()
+
+
+@dataclass
+class _Saved:
+    """A tensor that a graph keeps; gone with the graph, as that of an attack before the next one's is made."""
+
+    value: Tensor
+    kept: _Kept
+
+    def __post_init__(self) -> None:
+        self.kept.take(self.value.untyped_storage())
+
+    def __del__(self) -> None:
+        self.kept.release(self.value.untyped_storage())
+
+
 @contextmanager
-def _kept() -> Iterator[dict[int, int]]:
-    """Gathers the bytes of what the forward pass keeps for the backward pass, each storage once."""
-    kept: dict[int, int] = {}
-
-    def keep(value: Tensor) -> Tensor:
-        storage = value.untyped_storage()
-        kept[storage.data_ptr()] = storage.nbytes()
-        return value
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda value: value):
+def _kept() -> Iterator[_Kept]:
+    """Watches what a step keeps."""
+    kept = _Kept()
+    # detached: a graph that keeps its own output would never be gone
+    with torch.autograd.graph.saved_tensors_hooks(
+        lambda value: _Saved(value.detach(), kept), lambda saved: saved.value
+    ):
         yield kept
