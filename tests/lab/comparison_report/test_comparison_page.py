@@ -190,6 +190,38 @@ def test_only_the_baseline_and_nothing_at_all(tmp_path: Path) -> None:
     assert "Nothing to compare yet" in page_of({"baseline": "ce"}, tmp_path)
 
 
+def test_checks_say_what_an_attack_turned_and_how_weak_it_was(tmp_path: Path) -> None:
+    results = example(["ce", "renyi"], tune=0)
+    ordinary = {"images": 50, "ordinary": 0.3, "robust": 0.3, "beyond": 0.0}
+    attacks = {
+        "more_steps": ordinary,
+        "decision": ordinary | {"robust": 0.68},
+        "transfer_ce": ordinary | {"robust": 0.9},
+        "transfer_gini": ordinary | {"robust": 0.5, "beyond": 0.04},
+    }
+    check = {"norm": "l2", "radius": 2.0, "robust": 0.3, "tolerance": 0.02, "attacks": attacks}
+    text = page_of(results | {"checks": {"renyi": check}}, tmp_path)
+    cells = ["30.0%", "0.0% (30.0%)", "0.0% (68.0%)", "-", "4.0% (50.0%)"]
+    assert "".join(f"<td>{cell}</td>" for cell in cells) in text
+
+
+def test_budgets_commits_and_added_seeds_are_told(tmp_path: Path) -> None:
+    results = example(["ce", "long"], seeds=5, tune=0)
+    plain = text_of(page_of(results, tmp_path))
+    assert "another budget" not in plain
+    assert "Seeds were added" not in plain
+    results["arms"]["long"]["settings"]["epochs"] = 80
+    results["sessions"] = [{"seeds": 3}, {"seeds": 3}, {"seeds": 5}]
+    for run in results["runs"]:
+        run["git"] = "aaaa" if run["seed"] < 3 else "bbbb"
+    text = text_of(page_of(results, tmp_path))
+    assert "long had another budget of training: epochs=80, where the recipe has 40." in text.replace(
+        "Long", "long"
+    )
+    assert "Seeds were added when results were there (3, then 5)" in text
+    assert "commit aaaa and bbbb" in text
+
+
 def test_failed_runs_are_named(tmp_path: Path) -> None:
     results = example(3, seeds=3)
     results["failed"] = [{"arm": "renyi", "seed": 2, "why": "loss became NaN <b>"}]

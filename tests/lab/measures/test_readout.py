@@ -59,5 +59,8 @@ def test_measures_are_of_the_groups() -> None:
     assert torch.equal(right, expected)
     assert found["accuracy"] == pytest.approx(float(expected.double().mean()), abs=1e-6)
     target = coarse[fine.labels.test]
+    of_groups = [float(expected[target == one].double().mean()) for one in range(3)]
+    assert found["accuracy_macro"] == pytest.approx(sum(of_groups) / 3, abs=1e-6)
+    target = coarse[fine.labels.test]
     loss = -by_group.gather(1, target[:, None]).log().mean()
     assert found["negative_log_likelihood"] == pytest.approx(float(loss), rel=1e-4)
