@@ -126,9 +126,11 @@ def content(name: str, columns: list[str]) -> str:
     accelerator = found["recipe"]["accelerator"]
     machines = "; ".join(sorted({trained_on(machine, accelerator) for machine in found["machines"]}))
     tuned = f"{found['tune']} trials an arm" if found["tune"] else "nothing tuned"
+    commits = dict.fromkeys(session.get("git") or "unknown" for session in found["sessions"])
     return (
         f"\n\n{as_markdown(found, columns or None)}\n\n*{len(found['seeds'])} seeds, {tuned}; "
         f"{found['hours']:.1f} hours of runs beside the trials; torch {found['versions']['torch']}, {machines}; "
+        f"commit {' and '.join(commits)}; "
         f"`{found['command']}`; numbers in `{KEPT / name}`*\n\n"
     )
 

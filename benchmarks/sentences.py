@@ -5,18 +5,20 @@
 names comparison, arm, measure or setting, form, and the verdict that the sentence relies on; `form.2` has two
 digits. A sentence that the numbers no longer bear out is an error, not another number. The forms:
 
-- of an arm's mean: `mean` with a percent sign, `value` without, `times` the baseline's;
+- of an arm's mean: `mean` with a percent sign, `value` without; `times` the baseline's, the median over seeds;
 - of its difference to the baseline: `span`, an interval on one side of zero without its sign; `around`, one that
   holds zero (`0.4 points below to 0.6 above`); `gain`, difference and interval with signs; `more` and `less`, a
   difference of that sign; `best` and `worst`, that of one seed, above and below zero; `p`, and `holm` after
   correction; `seeds`, how many would show half a point beyond the band;
 - of a setting that tuning or the command chose: `chosen`, `share` as a percentage, `times` the baseline's, `fold`
   the inverse of that, `recipe` times the recipe's;
-- with `checks` for the measure: `turned`, the most images that a check for masked gradients turned in any arm.
+- with `checks` for the measure: `turned`, the most images that a check for masked gradients turned in any arm;
+  the name of an attack, what it left right, where the ordinary one left how much.
 """
 
 import math
 import re
+import statistics
 from collections.abc import Mapping
 
 from torchdiscern.lab.comparison_report.reading import Comparison, gain
@@ -59,7 +61,7 @@ def number(kept: Mapping[str, Comparison], name: str, arm: str, metric: str, for
     form, _, digits = form.partition(".")
     said, where = kept.get(name), f"{name} {arm} {metric}"
     if said and metric == "checks":
-        return _turned(said)
+        return _checks(said, form)
     if said and arm in said.arms and metric in said.measures:
         contrast = said.contrast(arm, metric) or {}
         if verdict and contrast["verdict"] != verdict:
@@ -80,15 +82,16 @@ def number(kept: Mapping[str, Comparison], name: str, arm: str, metric: str, for
 
 
 def _mean(said: Comparison, arm: str, metric: str, form: str, digits: str) -> str | None:
-    means = [said.mean(one, metric) for one in (arm, said.baseline)]
-    own, base = (said.measure(metric).scale * (mean or {"mean": math.nan})["mean"] for mean in means)
+    own = said.measure(metric).scale * (said.mean(arm, metric) or {"mean": math.nan})["mean"]
     match form:
         case "mean":
             return f"{own:.{digits or 0}f}%"
         case "value":
             return f"{own:.{digits or 0}f}"
         case "times":
-            return f"{own / base:.{digits or 0}f}"
+            base = said.values(said.baseline, metric)
+            ratios = [value / base[seed] for seed, value in said.values(arm, metric).items() if seed in base]
+            return f"{statistics.median(ratios):.{digits or 0}f}"
     return None
 
 
@@ -139,8 +142,14 @@ def _setting(said: Comparison, arm: str, setting: str, form: str, digits: str) -
     return None  # other forms, and runs of one arm that differ
 
 
-def _turned(said: Comparison) -> str:
-    checks = [attack for checked in said.results["checks"].values() for attack in checked["attacks"].values()]
-    most = max(checks, key=lambda attack: float(attack["beyond"]))
+def _checks(said: Comparison, form: str) -> str:
+    checked = [one["attacks"] for one in said.results["checks"].values()]
+    if form != "turned":
+        left, ordinary = ([100 * one[form][name] for one in checked] for name in ("robust", "ordinary"))
+        return (
+            f"{min(left):.0f}% to {max(left):.0f}% right, where the ordinary one left {min(ordinary):.0f}% to "
+            f"{max(ordinary):.0f}%"
+        )
+    most = max((attack for one in checked for attack in one.values()), key=lambda attack: float(attack["beyond"]))
     turned = round(most["beyond"] * most["images"])
     return f"at most {turned} of {most['images']} images" if turned else "no image"

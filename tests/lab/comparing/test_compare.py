@@ -15,6 +15,7 @@ from rich.console import Console
 
 from torchdiscern.lab import Recipe, Results, compare
 from torchdiscern.lab.comparing.folder import Folder, held
+from torchdiscern.lab.comparing.results import examples_of
 
 QUIET = Console(quiet=True)
 RECIPE = Recipe.named("digits").with_settings(epochs=1, width=8)
@@ -66,6 +67,19 @@ def test_a_difference_is_that_of_the_runs(folder: Path) -> None:
     expected = sum(accuracy["gini", seed] - accuracy["ce", seed] for seed in (0, 1)) / 2
     contrast = next(one for one in found["contrasts"] if one["metric"] == "accuracy")
     assert contrast["difference"] == pytest.approx(expected)
+
+
+def test_it_is_kept_which_images_were_right_by_each_measure_that_is_a_share_of_them(folder: Path) -> None:
+    record = json.loads((folder / "records" / "gini-0.json").read_text())
+    found = examples_of(record)
+    assert set(found) == {
+        name for name in record["metrics"] if re.fullmatch(r"accuracy(_without_\d+)?|k_.*", name)
+    }
+    for name, right in found.items():
+        assert len(right) == record["correct"]["images"]
+        assert float(right.mean()) == pytest.approx(record["metrics"][name])
+    older = record["correct"] | {"bits": record["correct"]["bits"]["accuracy"]}
+    assert examples_of({"correct": older})["accuracy"].tolist() == found["accuracy"].tolist()
 
 
 def test_nothing_is_trained_twice_and_seeds_and_arms_are_added(folder: Path) -> None:

@@ -10,14 +10,13 @@ from torch import Tensor
 from torchdiscern.lab.measures import (
     MEASURES,
     Recorder,
-    correct_of,
     measure_of,
     measures_of,
     read_rows,
     relative_band,
 )
-from torchdiscern.lab.measures.everything import frozen_features
-from torchdiscern.lab.measures.removal import removal
+from torchdiscern.lab.measures.everything import frozen_features, measures_and_right
+from torchdiscern.lab.measures.removal import accuracy_without
 from torchdiscern.lab.measures.transfer import few_shot_accuracy, out_of_distribution
 from torchdiscern.lab.measures.wrong_labels import wrong_labels
 from torchdiscern.lab.training.measure import Reader, class_means, measured
@@ -52,12 +51,12 @@ def test_every_measure_is_what_its_own_function_says(settings: dict[str, Any]) -
     plain = measured(reader, labels.test, labels.true, means)
     assert {name: found[name] for name in OF_TEST} == {name: plain[name] for name in OF_TEST}
     few = plain["k_feature_accuracy"]
-    assert {name: value for name, value in found.items() if name.startswith("k_")} == {
-        f"k_feature_accuracy_{k}": value for k, value in few.items()
-    }
+    by_few = {f"k_feature_accuracy_{k}": value for k, value in few.items()}
+    assert {name: value for name, value in found.items() if name.startswith("k_")} == pytest.approx(by_few)
     test, train, strange = (read_rows(reader, rows) for rows in (labels.test, labels.train, labels.held_out))
     head = reader.classifier
-    expected = removal(test.read, labels.true[labels.test], head.weight.detach(), head.bias.detach(), means)
+    known = (test.read, labels.true[labels.test], head.weight.detach(), head.bias.detach(), means)
+    expected = {f"accuracy_without_{share}": accuracy_without(*known, share) for share in (50, 80, 90)}
     expected |= out_of_distribution(test.logits, strange.logits)
     of_strangers = reader.prepared.images.labels[labels.held_out]
     assert len(of_strangers.unique()) == 3
@@ -98,14 +97,17 @@ def test_each_row_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_was_right() -> None:
     reader = reader_of(**WHOLE)
-    rows = reader.prepared.labels.test.flip(0)
-    found = correct_of(reader, rows)
-    assert found.dtype == torch.bool
+    rows = reader.prepared.labels.test
+    measures, found = measures_and_right(reader)
     said = torch.cat([logits for *_, logits in reader.batches(rows)]).argmax(1)
-    assert found.tolist() == [
+    assert found["accuracy"].tolist() == [
         int(one) == int(reader.prepared.labels.true[row]) for one, row in zip(said, rows, strict=True)
     ]
-    assert float(found.double().mean()) == pytest.approx(measures_of(reader)["accuracy"])
+    assert set(found) == {"accuracy"} | REMOVED | {f"k_feature_accuracy_{k}" for k in (1, 5, 20)}
+    for name, right in found.items():
+        assert right.dtype == torch.bool
+        assert right.shape == rows.shape
+        assert float(right.double().mean()) == pytest.approx(measures[name])
 
 
 def test_what_is_kept_is_what_passed() -> None:

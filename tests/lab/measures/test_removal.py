@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from torchdiscern.lab.measures.removal import accuracy_without, carried, removal
+from torchdiscern.lab.measures.removal import accuracy_without, carried
 
 
 def head(seed: int, classes: int = 4, features: int = 10, samples: int = 60) -> tuple[Tensor, ...]:
@@ -63,11 +63,3 @@ def test_one_feature_is_always_left() -> None:
     means = torch.tensor([[1.0, 0.0], [0.0, 3.0]])
     read = torch.tensor([[0.0, 1.0], [0.5, 2.0]])
     assert accuracy_without(read, torch.tensor([1, 1]), torch.eye(2), None, means, 90) == 1
-
-
-def test_the_names() -> None:
-    read, target, weight, bias, means = head(2)
-    found = removal(read, target, weight, bias, means)
-    assert list(found) == ["accuracy_without_50", "accuracy_without_80", "accuracy_without_90"]
-    for share in (50, 80, 90):
-        assert found[f"accuracy_without_{share}"] == accuracy_without(read, target, weight, bias, means, share)

@@ -172,8 +172,7 @@ def _contrasts(
     examples: dict[str, dict[int, dict[str, Any]]] = {}
     for run in runs:
         values.setdefault(run.arm, {})[run.seed] = run.metrics
-        record = records[key_of(run.arm, run.seed)]
-        examples.setdefault(run.arm, {})[run.seed] = {"accuracy": correct_bits(record)}
+        examples.setdefault(run.arm, {})[run.seed] = examples_of(records[key_of(run.arm, run.seed)])
     if kept["baseline"] not in values or len(values) < 2:
         return []
     bands = {name: kept["band"] / 100 if name == "accuracy" else one.band for name, one in measures.items()}
@@ -261,7 +260,13 @@ def _checks(folder: Folder, kept: Mapping[str, Any]) -> dict[str, Any]:
     return {arm: json.loads(path.read_text()) for arm, path in paths.items() if path.exists()}
 
 
-def correct_bits(record: Mapping[str, Any]) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Which test images a run got right, 0 or 1 each."""
-    packed = np.frombuffer(bytes.fromhex(record["correct"]["bits"]), dtype=np.uint8)
-    return np.unpackbits(packed, count=record["correct"]["images"])
+def examples_of(record: Mapping[str, Any]) -> dict[str, np.ndarray[Any, np.dtype[np.uint8]]]:
+    """Which test images a run got right, 0 or 1 each, by each measure that is a share of them."""
+    bits = record["correct"]["bits"]
+    if isinstance(bits, str):  # of a run that was kept when accuracy alone was
+        bits = {"accuracy": bits}
+    images = record["correct"]["images"]
+    return {
+        name: np.unpackbits(np.frombuffer(bytes.fromhex(one), dtype=np.uint8), count=images)
+        for name, one in bits.items()
+    }

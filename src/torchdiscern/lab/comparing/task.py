@@ -18,7 +18,8 @@ from torch import Tensor
 from torchdiscern.lab import environment
 from torchdiscern.lab.comparing.checking import checked, reader_of
 from torchdiscern.lab.data import Images, load_images
-from torchdiscern.lab.measures import ATTACKED, correct_of, measures_of
+from torchdiscern.lab.measures import ATTACKED
+from torchdiscern.lab.measures.everything import measures_and_right
 from torchdiscern.lab.measures.readout import read_out_measures
 from torchdiscern.lab.recipe import Recipe
 from torchdiscern.lab.training.cleaning import cross_validated
@@ -121,12 +122,11 @@ def _measured(task: Task, recipe: Recipe, folder: Path, images: Images) -> tuple
     with environment.threads(recipe.threads):
         reader = reader_of(recipe, run.weights, images)
         prepared = reader.prepared
+        attacks: dict[str, Any] = {"robust": task.robust, "attacked": task.attacked}
         if recipe.read_out:
-            metrics, right = read_out_measures(reader, images, robust=task.robust, attacked=task.attacked)
+            metrics, right = read_out_measures(reader, images, **attacks)
         else:
-            metrics = measures_of(reader, robust=task.robust, attacked=task.attacked, cross_validated=judged)
-            right = correct_of(reader, prepared.labels.test)
-        correct = right.numpy()
+            metrics, right = measures_and_right(reader, **attacks, cross_validated=judged)
         metrics["memory_mb"] = kept_bytes(prepared) / 2**20
     if recipe.clean:  # of the wrong labels it has left out most
         metrics = {name: value for name, value in metrics.items() if not name.startswith("wrong_")}
@@ -136,8 +136,8 @@ def _measured(task: Task, recipe: Recipe, folder: Path, images: Images) -> tuple
         "metrics": _finite(metrics),
         "versions": environment.versions(),
         "correct": {
-            "images": len(correct),
-            "bits": np.packbits(correct).tobytes().hex(),
+            "images": len(prepared.labels.test),
+            "bits": {name: np.packbits(one.numpy()).tobytes().hex() for name, one in right.items()},
             "of": _mark(prepared.labels.test),
         },
         "best_epoch": result["best"]["epoch"],

@@ -83,8 +83,9 @@ def limits(results: Mapping[str, Any]) -> list[str]:
     found = [
         f"One data set{where}, one network, one budget of training: another may turn out differently.",
         "An interval is the 95% interval of the paired t-test over seeds: it speaks of training again with other "
-        "seeds on this data set. The bootstrap's intervals draw test images anew as well, where they are known "
-        "(for accuracy), and so speak of other images of the same kind, too.",
+        "seeds on this data set. The bootstrap's intervals draw test images anew as well, where it is known "
+        "which were right (accuracy, by few features and without most of them, too), and so speak of other "
+        "images of the same kind. Images that are attacked are drawn by the seed.",
     ]
     if (band := finite(results.get("band"))) is not None:
         accuracy = said.measure("accuracy")

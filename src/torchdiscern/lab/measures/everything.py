@@ -4,14 +4,15 @@ from typing import Any
 
 from torch import Tensor
 
-from torchdiscern.lab.measures.reading import Recorder, read_rows
-from torchdiscern.lab.measures.removal import removal
+from torchdiscern.lab.measures.reading import Read, Recorder, read_rows
+from torchdiscern.lab.measures.removal import SHARES, right_without
 from torchdiscern.lab.measures.table import ATTACKED
 from torchdiscern.lab.measures.transfer import few_shot_accuracy, out_of_distribution
 from torchdiscern.lab.measures.wrong_labels import wrong_labels
 from torchdiscern.lab.networks.cosine import weight_of
-from torchdiscern.lab.training.measure import Reader, class_means, measured
+from torchdiscern.lab.training.measure import KS, Reader, class_means, measured
 from torchdiscern.lab.training.prepared import Prepared
+from torchdiscern.metrics import KFeatureAccuracy
 
 OF_TEST = (
     "accuracy",
@@ -45,6 +46,14 @@ def measures_of(
     Raises:
         ValueError: no test image, or `cross_validated` of another shape.
     """
+    found = measures_and_right(reader, robust=robust, attacked=attacked, cross_validated=cross_validated)
+    return found[0]
+
+
+def measures_and_right(
+    reader: Reader, *, robust: bool = False, attacked: int = ATTACKED, cross_validated: Tensor | None = None
+) -> tuple[dict[str, float], dict[str, Tensor]]:
+    """`measures_of`, and which test images are right by each measure that is a share of them, `[n]` booleans."""
     prepared, labels = reader.prepared, reader.prepared.labels
     if not len(labels.test):
         raise ValueError("reader: its recipe holds out no test image, expected some; set test_fraction above 0.")
@@ -54,12 +63,8 @@ def measures_of(
     found = measured(recorder, labels.test, labels.true, means)
     test = recorder.last
     measures = {name: float(found[name]) for name in OF_TEST}
-    measures |= {f"k_feature_accuracy_{k}": value for k, value in found["k_feature_accuracy"].items()}
-
-    head = reader.classifier
-    weight = weight_of(head).detach().float().cpu()
-    bias = None if head.bias is None else head.bias.detach().float().cpu()
-    measures |= removal(test.read, labels.true[labels.test], weight, bias, means.cpu())
+    right = _right(reader, test, means.cpu())
+    measures |= {name: float(one.double().mean()) for name, one in right.items() if name not in measures}
     if len(labels.held_out):
         strange = read_rows(reader, labels.held_out)
         few = few_shot_accuracy(strange.read, prepared.images.labels[labels.held_out], prepared.recipe.seed)
@@ -77,7 +82,20 @@ def measures_of(
         from torchdiscern.lab.measures.robust import robust_accuracy
 
         measures |= robust_accuracy(reader, images=attacked)
-    return measures
+    return measures, right
+
+
+def _right(reader: Reader, test: Read, means: Tensor) -> dict[str, Tensor]:
+    head, target = reader.classifier, reader.prepared.labels.true[test.rows]
+    weight = weight_of(head).detach().float().cpu()
+    bias = None if head.bias is None else head.bias.detach().float().cpu()
+    found = {"accuracy": test.logits.argmax(1) == target}
+    for k in (k for k in KS if k <= head.in_features):
+        few = KFeatureAccuracy(means, weight, bias, k)
+        found[f"k_feature_accuracy_{k}"] = (test.read @ few.kept.T + few.bias).argmax(1) == target
+    for share in SHARES:
+        found[f"accuracy_without_{share}"] = right_without(test.read, target, weight, bias, means, share)
+    return found
 
 
 def frozen_features(prepared: Prepared, rows: Tensor) -> Tensor | None:

@@ -68,16 +68,3 @@ def read_rows(reader: Reader, rows: Tensor) -> Read:
     for _ in recorder.batches(rows):
         pass
     return recorder.last
-
-
-def correct_of(reader: Reader, rows: Tensor) -> Tensor:
-    """Whether a trained network gets each row right, by its true label.
-
-    Args:
-        reader: of the trained network.
-        rows: `[n]`, into the data.
-
-    Returns:
-        `[n]` booleans, in the order of `rows`.
-    """
-    return read_rows(reader, rows).logits.argmax(1) == reader.prepared.labels.true[rows]

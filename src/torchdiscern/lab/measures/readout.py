@@ -84,7 +84,7 @@ def read_out_of(attacked: Attacked, reader: Reader, images: Images) -> Attacked:
 
 def read_out_measures(
     reader: Reader, images: Images, *, robust: bool = False, attacked: int = ATTACKED
-) -> tuple[dict[str, float], Tensor]:
+) -> tuple[dict[str, float], dict[str, Tensor]]:
     """What of the measures asks for logits alone, of the classes that the recipe's `read_out` names.
 
     Args:
@@ -95,7 +95,7 @@ def read_out_measures(
 
     Returns:
         `accuracy`, `accuracy_macro`, `negative_log_likelihood`, `calibration_error` and, if asked for, robust
-        accuracy; and which test images are told right, `[n]`.
+        accuracy; and by `accuracy`, which test images are right, `[n]` booleans.
     """
     prepared = reader.prepared
     test = prepared.labels.test
@@ -111,4 +111,4 @@ def read_out_measures(
     }
     if robust:
         found |= robust_of(read_out_of(attacked_of(reader, attacked), reader, images))
-    return found, logits.argmax(1) == target
+    return found, {"accuracy": logits.argmax(1) == target}

@@ -56,17 +56,16 @@ def accuracy_without(
         >>> accuracy_without(read, torch.tensor([0, 1]), weight, None, read, 50)
         0.5
     """
+    return float(right_without(read, target, weight, bias, means, share).double().mean())
+
+
+def right_without(
+    read: Tensor, target: Tensor, weight: Tensor, bias: Tensor | None, means: Tensor, share: int
+) -> Tensor:
+    """Which images are then right, `[n]` booleans; see `accuracy_without`."""
     order = carried(weight, means).argsort(descending=True, stable=True)
     kept = order[: max(1, len(order) - round(len(order) * share / 100))]
     logits = read[:, kept] @ weight[:, kept].T
     if bias is not None:
         logits = logits + bias
-    return float((logits.argmax(1) == target).double().mean())
-
-
-def removal(read: Tensor, target: Tensor, weight: Tensor, bias: Tensor | None, means: Tensor) -> dict[str, float]:
-    """`accuracy_without_50`, `_80` and `_90`, in [0, 1]; see `accuracy_without`."""
-    return {
-        f"accuracy_without_{share}": accuracy_without(read, target, weight, bias, means, share)
-        for share in SHARES
-    }
+    return logits.argmax(1) == target
