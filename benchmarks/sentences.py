@@ -13,10 +13,10 @@ digits. A sentence that the numbers no longer bear out is an error, not another 
 - of a setting that tuning or the command chose: `chosen`, `share` as a percentage, `times` the baseline's, `fold`
   the inverse of that, `recipe` times the recipe's;
 - with `checks` for the measure: `turned`, the most images that a check for masked gradients turned in any arm;
-  the name of an attack, what it left right, where the ordinary one left how much.
+  the name of an attack (`transfer`: the strongest of those made on other networks), what it left right, where the
+  ordinary one left how much.
 """
 
-import math
 import re
 import statistics
 from collections.abc import Mapping
@@ -82,7 +82,10 @@ def number(kept: Mapping[str, Comparison], name: str, arm: str, metric: str, for
 
 
 def _mean(said: Comparison, arm: str, metric: str, form: str, digits: str) -> str | None:
-    own = said.measure(metric).scale * (said.mean(arm, metric) or {"mean": math.nan})["mean"]
+    mean = said.mean(arm, metric)
+    if mean is None:
+        return None
+    own = said.measure(metric).scale * mean["mean"]
     match form:
         case "mean":
             return f"{own:.{digits or 0}f}%"
@@ -145,7 +148,11 @@ def _setting(said: Comparison, arm: str, setting: str, form: str, digits: str) -
 def _checks(said: Comparison, form: str) -> str:
     checked = [one["attacks"] for one in said.results["checks"].values()]
     if form != "turned":
-        left, ordinary = ([100 * one[form][name] for one in checked] for name in ("robust", "ordinary"))
+        found = [
+            min((one[name] for name in one if name.startswith(form)), key=lambda attack: float(attack["robust"]))
+            for one in checked
+        ]
+        left, ordinary = ([100 * one[name] for one in found] for name in ("robust", "ordinary"))
         return (
             f"{min(left):.0f}% to {max(left):.0f}% right, where the ordinary one left {min(ordinary):.0f}% to "
             f"{max(ordinary):.0f}%"

@@ -5,6 +5,7 @@ import platform
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -38,8 +39,20 @@ def versions() -> dict[str, str]:
 
 def git_state() -> str:
     """The commit of the working folder, `, changed` after it where files differ; empty outside git."""
+    return _git(Path.cwd(), "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty=, changed")
+
+
+@cache
+def code_state() -> str:
+    """The commit of this package, as it was when first asked; empty where it was installed without git."""
+    folder = Path(__file__).parent
+    ours = _git(folder, "ls-files", Path(__file__).name)  # not merely in a folder of someone's own repository
+    return _git(folder, "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty=, changed") if ours else ""
+
+
+def _git(folder: Path, *command: str) -> str:
     try:
-        asked = ["git", "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty=, changed"]
+        asked = ["git", "-C", str(folder), *command]
         return subprocess.run(asked, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return ""

@@ -1,7 +1,6 @@
 """What a comparison's folder allows a later call, and what a run that fails leaves."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from rich.console import Console
 from torchdiscern.lab import Recipe, Results, compare, train
 from torchdiscern.lab.comparing.engines import Ray
 from torchdiscern.lab.comparing.task import Task, perform
-from torchdiscern.lab.environment import git_state
+from torchdiscern.lab.environment import code_state
 
 QUIET = Console(quiet=True)
 RECIPE = Recipe.named("digits").with_settings(epochs=1, width=8, threads=1)
@@ -78,21 +77,17 @@ def test_an_arm_with_an_error_in_its_code_is_named_and_the_others_are_kept(
     assert (tmp_path / "out" / "comparison.html").exists()
 
 
-def test_a_trial_that_ends_by_no_fault_of_its_settings_is_done_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "torn_trial.py").write_text(TORN)
+def test_a_trial_that_an_error_ends_is_tried_once_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(tmp_path)
-    arms = {"ce": {"arm": "ce"}, "torn": {"arm": "torn_trial:loss"}}
-    with pytest.raises(ValueError, match=r"the first is torn with seed 10000 \(KeyError: 'shapes do not fit'\)"):
-        compare(RECIPE, arms, 1, out=tmp_path / "out", console=QUIET, tune=2)
+    for name, when in (("once", "== 16"), ("always", "> 15")):
+        (tmp_path / f"torn_{name}.py").write_text(TORN.replace("> 15", when))
+    arms = {name: {"arm": f"torn_{name}:loss"} for name in ("once", "always")}
+    with pytest.raises(ValueError, match=r"the first is always \(none of its 2 trials could be trained\)"):
+        compare(RECIPE, {"ce": {"arm": "ce"}} | arms, 1, out=tmp_path / "out", console=QUIET, tune=2)
     found = json.loads((tmp_path / "out" / "results.json").read_text())
-    assert {arm: len(trials) for arm, trials in found["tuning"].items()} == {"ce": 2, "torn": 0}
-    assert [run["arm"] for run in found["runs"]] == ["ce"]
-    (tmp_path / "torn_trial.py").write_text("def loss(step):\n    return step.cross_entropy\n")
-    monkeypatch.delitem(sys.modules, "torn_trial")
-    found = compare(RECIPE, arms, 1, out=tmp_path / "out", console=QUIET, tune=2).details
-    assert {arm: len(trials) for arm, trials in found["tuning"].items()} == {"ce": 2, "torn": 2}
+    trained = {arm: [one["value"] is not None for one in trials] for arm, trials in found["tuning"].items()}
+    assert trained == {"ce": [True, True], "once": [True, True], "always": [False, False]}
+    assert [run["arm"] for run in found["runs"]] == ["ce", "once"]
 
 
 def test_a_named_arm_without_a_run_leaves_the_others_their_results(tmp_path: Path) -> None:
@@ -120,8 +115,8 @@ def test_seeds_that_were_added_are_told_with_the_code_that_trained_them(tmp_path
     done(tmp_path, ["gini"], 1)
     found = done(tmp_path, ["gini"], 2)
     assert [one["seeds"] for one in found.details["sessions"]] == [1, 2]
-    assert {run.git for run in found.runs} == {git_state()}
-    assert "Seeds were added when results were there (1, then 2)" in (tmp_path / "comparison.html").read_text()
+    assert {run.code for run in found.runs} == {code_state()}
+    assert "Seeds were added when runs were there (1, then 2)" in (tmp_path / "comparison.html").read_text()
 
 
 def test_what_an_earlier_process_spent_on_a_run_counts(tmp_path: Path) -> None:

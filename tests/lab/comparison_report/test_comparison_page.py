@@ -211,15 +211,18 @@ def test_budgets_commits_and_added_seeds_are_told(tmp_path: Path) -> None:
     assert "another budget" not in plain
     assert "Seeds were added" not in plain
     results["arms"]["long"]["settings"]["epochs"] = 80
-    results["sessions"] = [{"seeds": 3}, {"seeds": 3}, {"seeds": 5}]
+    killed = {"seeds": 2, "runs_before": 0}  # before it had a run
+    results["sessions"] = [killed, {"seeds": 3, "runs_before": 0}, {"seeds": 5, "runs_before": 6, "git": "cccc"}]
     for run in results["runs"]:
-        run["git"] = "aaaa" if run["seed"] < 3 else "bbbb"
+        run["code"] = "aaaa" if run["seed"] < 3 else "bbbb"
     text = text_of(page_of(results, tmp_path))
     assert "long had another budget of training: epochs=80, where the recipe has 40." in text.replace(
         "Long", "long"
     )
-    assert "Seeds were added when results were there (3, then 5)" in text
+    assert "Seeds were added when runs were there (3, then 5)" in text
     assert "commit aaaa and bbbb" in text
+    del results["runs"][0]["code"]
+    assert "commit cccc<" in page_of(results, tmp_path)
 
 
 def test_failed_runs_are_named(tmp_path: Path) -> None:

@@ -237,7 +237,7 @@ def _work(
     """Does what is left; gives the runs that failed, and puts the last error of each arm into `errors`."""
     failed: list[dict[str, Any]] = []
     waiting: list[Task] = []
-    broken: set[str] = set()  # arms with a trial that ended by no fault of its settings
+    tried: set[str] = set()  # trials that an error has ended once
     running = 0
     for arm in todo.design.arms:
         tuning = todo.tunings.get(arm)
@@ -254,12 +254,9 @@ def _work(
                     raise found
                 if isinstance(found, Exception):
                     errors[task.arm] = found
-                if task.kind == "trial" and (task.arm in broken or _is_passing(found)):
-                    live.ended(task, None)
-                    if task.arm not in broken:
-                        failed.append(_failed(task, found))
-                    broken.add(task.arm)
-                    waiting = [one for one in waiting if one.arm != task.arm]
+                if task.kind == "trial" and isinstance(found, Exception) and task.key not in tried:
+                    tried.add(task.key)  # memory may have been short, or a file out of reach
+                    waiting.append(task)
                 elif task.kind == "trial":
                     value = None if isinstance(found, Exception) else float(found["value"])
                     live.ended(task, None if isinstance(found, Exception) else found["seconds"])
@@ -269,7 +266,7 @@ def _work(
                         waiting += todo.runs(task.arm) if tuning.finished else todo.trials(task.arm)
                         waiting.sort(key=_place)
                 elif isinstance(found, Exception):
-                    failed.append(_failed(task, found))
+                    failed.append({"arm": task.arm, "seed": task.settings["seed"], "why": in_words(found)})
                     live.ended(task, None)
                 else:
                     todo.take_run(task, found)
@@ -297,16 +294,6 @@ def _place(task: Task) -> tuple[bool, int]:
     return (True, task.settings["seed"]) if task.kind == "run" else (False, 0)
 
 
-def _is_passing(found: dict[str, Any] | Exception) -> bool:
-    """Whether another try may end otherwise: settings that do not train are told by a ValueError."""
-    return isinstance(found, Exception) and not isinstance(found, ValueError)
-
-
-def _failed(task: Task, error: dict[str, Any] | Exception) -> dict[str, Any]:
-    why = in_words(error) if isinstance(error, Exception) else ""
-    return {"arm": task.arm, "seed": task.settings["seed"], "why": why}
-
-
 def _lost(arm: str, trials: int) -> dict[str, Any]:
     return {"arm": arm, "seed": None, "why": f"none of its {trials} trials could be trained"}
 
@@ -322,7 +309,7 @@ def _keep_design(
         sessions[-1]["finished"] = now
     elif session is not None:
         made = {"versions": environment.versions(), "git": environment.git_state()}
-        counts = {"arms": len(design.arms), "seeds": len(design.seeds)}
+        counts = {"runs_before": len(folder.records()), "seeds": len(design.seeds)}
         sessions = [*sessions, {"started": now, "finished": None, **session, **counts, **made}]
     latest = sessions[-1] if sessions else {}
     kept = {

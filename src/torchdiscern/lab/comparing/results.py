@@ -30,7 +30,7 @@ class ComparedRun:
         best_epoch: the one whose weights were measured.
         seconds: training and measuring together.
         machine: place in the results' `machines`.
-        git: commit of the code that measured it; empty where it is not known.
+        code: commit of this package that measured it; empty where it is not known.
     """
 
     arm: str
@@ -40,7 +40,7 @@ class ComparedRun:
     best_epoch: int
     seconds: float
     machine: int
-    git: str
+    code: str
 
 
 @dataclass(frozen=True)
@@ -117,13 +117,15 @@ def gather(folder: Folder, failed: Sequence[Mapping[str, Any]] = ()) -> Results:
                     record["best_epoch"],
                     record["seconds"],
                     machines.index(record["hardware"]),
-                    record.get("git", ""),
+                    record.get("code", ""),
                 )
             )
     names = list(dict.fromkeys(name for run in runs for name in run.metrics))
     measures = {name: measure_of(name) for name in names}
     judged = _contrasts(kept, runs, records, measures)
-    return Results(runs, judged, _details(folder, kept, runs, measures, machines, failed))
+    by_image = set(names).intersection(*(examples_of(records[key_of(run.arm, run.seed)]) for run in runs))
+    details = _details(folder, kept, runs, measures, machines, failed)
+    return Results(runs, judged, details | {"by_image": [name for name in names if name in by_image]})
 
 
 def kept_seeds(folder: Folder, arms: Iterable[str], seeds: Iterable[int]) -> list[int]:

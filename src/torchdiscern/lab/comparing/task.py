@@ -78,6 +78,7 @@ class Task:
 def perform(task: Task) -> dict[str, Any]:
     """Does a task; where the run's folder is out of reach, in a folder of its own that comes back as `files`."""
     started = time.perf_counter()
+    environment.code_state()  # now, as the code was imported; it may be committed while this runs
     recipe = Recipe(**task.settings)
     images = images_of(recipe.data, recipe.image_size)
     earlier = 0.0
@@ -97,7 +98,7 @@ def perform(task: Task) -> dict[str, Any]:
                 if path.is_file() and (task.keep_weights or not _is_heavy(path))
             }
     seconds = time.perf_counter() - started + earlier
-    return found | {"seconds": seconds, "hardware": environment.hardware(), "git": environment.git_state()}
+    return found | {"seconds": seconds, "hardware": environment.hardware(), "code": environment.code_state()}
 
 
 def _value(recipe: Recipe, images: Images) -> float:

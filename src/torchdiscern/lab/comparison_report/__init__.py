@@ -280,7 +280,9 @@ def _runs(said: Comparison) -> dict[str, Any]:
 
 def _made(results: Mapping[str, Any]) -> dict[str, Any]:
     hours = finite(results.get("hours"))
-    commits = [run.get("git") or results.get("git") for run in results.get("runs") or []]
+    commits = [run.get("code") for run in results.get("runs") or []]
+    if not all(commits):
+        commits = [one.get("git") for one in results.get("sessions") or [results]]
     return {
         "command": str(results.get("command") or "").encode("utf-8", "replace").decode(),
         "versions": [

@@ -7,7 +7,6 @@ from torchdiscern.lab.comparison_report.reading import (
     ENOUGH,
     TOO_FEW,
     Comparison,
-    count,
     finite,
     gain,
     one_line,
@@ -83,9 +82,7 @@ def limits(results: Mapping[str, Any]) -> list[str]:
     found = [
         f"One data set{where}, one network, one budget of training: another may turn out differently.",
         "An interval is the 95% interval of the paired t-test over seeds: it speaks of training again with other "
-        "seeds on this data set. The bootstrap's intervals draw test images anew as well, where it is known "
-        "which were right (accuracy, by few features and without most of them, too), and so speak of other "
-        "images of the same kind. Images that are attacked are drawn by the seed.",
+        f"seeds on this data set.{_by_image(said)} Images that are attacked are drawn by the seed.",
     ]
     if (band := finite(results.get("band"))) is not None:
         accuracy = said.measure("accuracy")
@@ -140,14 +137,28 @@ def _tuned(said: Comparison) -> str:
     )
 
 
+def _by_image(said: Comparison) -> str:
+    labels = [said.measure(name).label for name in said.results.get("by_image") or []]
+    if not labels:
+        return ""
+    return (
+        f" The bootstrap's intervals draw test images anew as well, for {', '.join(labels)}: there they speak of "
+        "other images of the same kind, too."
+    )
+
+
 def _looked_at(said: Comparison) -> list[str]:
     """That seeds were added, which anyone may have done until a verdict pleased him."""
-    counts = [one["seeds"] for one in said.results.get("sessions") or [] if count(one.get("seeds"))]
-    grown = list(dict.fromkeys(counts))
-    if len(grown) < 2:
+    counts: list[int] = []
+    for one in said.results.get("sessions") or []:
+        if not one.get("runs_before"):  # nothing to look at
+            counts = [one["seeds"]] if one.get("seeds") else []
+        elif counts and one["seeds"] > counts[-1]:
+            counts.append(one["seeds"])
+    if len(counts) < 2:
         return []
     return [
-        f"Seeds were added when results were there ({', then '.join(map(str, grown))}): whoever looks in between "
+        f"Seeds were added when runs were there ({', then '.join(map(str, counts))}): whoever looks in between "
         "and stops where it pleases finds a p-value below 0.05 by chance more often than once in twenty times."
     ]
 
