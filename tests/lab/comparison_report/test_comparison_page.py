@@ -222,7 +222,7 @@ def test_budgets_commits_and_added_seeds_are_told(tmp_path: Path) -> None:
     assert "Seeds were added when runs were there (3, then 5)" in text
     assert "commit aaaa and bbbb" in text
     del results["runs"][0]["code"]
-    assert "commit cccc<" in page_of(results, tmp_path)
+    assert "commit an unknown one and cccc<" in page_of(results, tmp_path)
 
 
 def test_failed_runs_are_named(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from torchdiscern.lab.files import make_folder, write_atomically
 
 __all__ = ["as_markdown", "csv_text", "draw", "result_table", "save", "write_comparison"]
 
+UNKNOWN_CODE = "an unknown one"
 _templates = Environment(
     loader=PackageLoader(__package__, "."),
     autoescape=True,
@@ -282,7 +283,7 @@ def _made(results: Mapping[str, Any]) -> dict[str, Any]:
     hours = finite(results.get("hours"))
     commits = [run.get("code") for run in results.get("runs") or []]
     if not all(commits):
-        commits = [one.get("git") for one in results.get("sessions") or [results]]
+        commits = [one.get("git") or UNKNOWN_CODE for one in results.get("sessions") or [results]]
     return {
         "command": str(results.get("command") or "").encode("utf-8", "replace").decode(),
         "versions": [
@@ -294,7 +295,7 @@ def _made(results: Mapping[str, Any]) -> dict[str, Any]:
             )
             for machine in results.get("machines") or []
         ],
-        "git": [one_line(commit) for commit in dict.fromkeys(filter(None, commits))],
+        "git": [] if set(commits) == {UNKNOWN_CODE} else [one_line(one) for one in dict.fromkeys(commits)],
         "tuned": bool(results.get("tune")),
         "started": one_line(results.get("started") or ""),
         "finished": one_line(results.get("finished") or ""),
