@@ -105,7 +105,7 @@ def _rows(metric: str, kinds: Sequence[str], kept: Mapping[str, Comparison]) -> 
     rows = []
     for setting in SETTINGS:
         said = kept.get(setting.comparison)
-        if said is None or len(said.seeds) < ENOUGH or setting.kind not in kinds:
+        if said is None or setting.kind not in kinds:
             continue
         if _contrasts(setting, said, metric):
             rows.append((setting, said, metric))
@@ -136,7 +136,8 @@ def _drawn(question: str, rows: Sequence[Row]) -> Figure:
 
 
 def _contrasts(setting: Setting, said: Comparison, metric: str) -> list[tuple[str, dict[str, Any]]]:
-    found = ((series, said.contrast(arm, metric)) for series, arm in setting.arms.items())
+    enough = (one for one in setting.arms.items() if len(said.differences(one[1], metric)) >= ENOUGH)
+    found = ((series, said.contrast(arm, metric)) for series, arm in enough)
     return [(series, contrast) for series, contrast in found if contrast]
 
 

@@ -47,8 +47,10 @@ def test_a_setting_shows_its_name_and_the_highest_of_the_other_arms() -> None:
     assert "layer, tuned: 5 images a class" not in shown
 
 
-def test_a_comparison_of_few_seeds_is_left_out() -> None:
-    kept = {"caltech101-head-30": comparison(0.01), "cifar100-clean": comparison(0.01, seeds=4)}
+def test_a_comparison_of_few_seeds_is_left_out_however_many_are_planned() -> None:
+    begun = comparison(0.01, seeds=4)
+    begun.seeds = [0, 1, 2, 3, 4]
+    kept = {"caltech101-head-30": comparison(0.01), "cifar100-clean": begun}
     assert list(overview.draw(kept)) == ["accuracy"]
 
 
