@@ -7,7 +7,7 @@ digits. A sentence that the numbers no longer bear out is an error, not another 
 
 - of an arm's mean: `mean` with a percent sign, `value` without; `times` the baseline's, the median over seeds;
 - of its difference to the baseline: `span`, an interval on one side of zero without its sign; `around`, one that
-  holds zero (`0.4 points below to 0.6 above`); `gain`, difference and interval with signs; `more` and `less`, a
+  holds zero (`0.4 points below to 0.6 above`); `gain`, as a table has it; `more` and `less`, a
   difference of that sign; `best` and `worst`, that of one seed, above and below zero; `p`, and `holm` after
   correction; `seeds`, how many would show half a point beyond the band;
 - of a setting that tuning or the command chose: `chosen`, `share` as a percentage, `times` the baseline's, `fold`
@@ -111,7 +111,7 @@ def _difference(said: Comparison, arm: str, metric: str, form: str, digits: str)
         case "around" if low <= 0 <= high:
             return f"{-low:{places}} points below to {high:{places}} above"
         case "gain":
-            return f"{mean:+{places}} [{low:+{places}}, {high:+{places}}]"
+            return gain(said.measure(metric), contrast)
         case "more" | "less" if (mean > 0) == (form == "more"):
             return f"{abs(mean):{places}}"
         case "best" if max(seeds) > 0:

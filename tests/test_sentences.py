@@ -26,7 +26,7 @@ def kept(low: float, high: float, verdict: str = "undecided") -> dict[str, Compa
             {
                 "baseline": "ce",
                 "arms": {"renyi": {}},
-                "measures": {"accuracy": {"scale": 100, "unit": "%"}},
+                "measures": {"accuracy": {"scale": 100, "unit": "%", "digits": 2}},
                 "means": {"ce": {"accuracy": {"mean": 0.8149}}, "renyi": {"accuracy": {"mean": 0.4}}},
                 "contrasts": [
                     contrast
@@ -81,7 +81,7 @@ def test_an_arms_mean_beside_the_baselines() -> None:
 @pytest.mark.parametrize(
     ("form", "said"),
     [
-        ("gain.2", "+1.00 [-1.00, +3.00]"),
+        ("gain", "+1.00 [-1.00, +3.00]"),
         ("more", "1.0"),
         ("best", "2.0"),
         ("worst.2", "1.00"),

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from torchdiscern.lab.environment import git_state, hardware, one_thread, precision_of, versions
+from torchdiscern.lab import environment
+from torchdiscern.lab.environment import code_state, git_state, hardware, one_thread, precision_of, versions
 
 
 def test_is_complete_and_fits_into_json() -> None:
@@ -51,3 +52,19 @@ def test_git_state_is_empty_outside_git(tmp_path: Path, monkeypatch: pytest.Monk
         subprocess.run(["git", *command], check=True)
     assert len(git_state()) >= 12
     assert "changed" not in git_state()
+
+
+def test_the_commit_of_the_code_is_not_that_of_a_repository_it_merely_lies_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = tmp_path / ".venv" / "environment.py"
+    installed.parent.mkdir()
+    installed.write_text("")
+    monkeypatch.setattr(environment, "__file__", str(installed))
+    named = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    for command in (["init", "-q"], [*named, "commit", "-q", "--allow-empty", "-m", "x"]):
+        subprocess.run(["git", "-C", str(tmp_path), *command], check=True)
+    assert code_state.__wrapped__() == ""
+    subprocess.run(["git", "-C", str(tmp_path), "add", ".venv/environment.py"], check=True)
+    subprocess.run(["git", "-C", str(tmp_path), *named, "commit", "-q", "-m", "ours"], check=True)
+    assert len(code_state.__wrapped__()) == 12
