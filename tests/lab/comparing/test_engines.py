@@ -1,5 +1,8 @@
 """Engines: real processes and a real Ray cluster, workers killed in the middle."""
 
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -56,6 +59,28 @@ def test_processes_give_the_same_numbers_though_one_is_killed(alone: Results, tm
     results = compare(RECIPE, ARMS, 2, out=tmp_path, jobs=2, console=QUIET)
     assert killer.killed
     assert numbers(results) == numbers(alone)
+
+
+ENDS_AT_ONCE = """
+import os, signal
+from torchdiscern.lab.comparing.engines import Local
+from torchdiscern.lab.comparing.task import Task
+
+if __name__ == "__main__":
+    engine = Local(1)
+    engine.submit(Task("ce-0", "ce", {}, folder=os.devnull, token=""))
+    print(*engine._pool._processes, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_worker_ends_though_its_parent_was_gone_before_it_had_begun(tmp_path: Path) -> None:
+    (tmp_path / "ends.py").write_text(ENDS_AT_ONCE)
+    program = [sys.executable, str(tmp_path / "ends.py")]
+    # its output ends when the worker, which holds it too, has ended
+    ended = subprocess.run(program, capture_output=True, text=True, timeout=180)
+    assert ended.returncode == -signal.SIGKILL
+    assert ended.stdout.strip().isdigit()
 
 
 @pytest.mark.long

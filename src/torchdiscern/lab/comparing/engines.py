@@ -94,7 +94,7 @@ class Local:
             # a fresh interpreter each: torch's threads do not survive a fork
             fresh = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(
-                self.jobs, mp_context=fresh, initializer=_alone, initargs=(fresh.Value("i", 0),)
+                self.jobs, mp_context=fresh, initializer=_alone, initargs=(fresh.Value("i", 0), os.getpid())
             )
         try:
             self._running[self._pool.submit(perform, task)] = task
@@ -215,11 +215,12 @@ def _lost(key: str) -> ComparisonError:
     )
 
 
-def _alone(begun: Any) -> None:
+def _alone(begun: Any, parent: int) -> None:
     """A worker leaves Ctrl-C to the process that began it, ends when that one is gone, and has a GPU to itself.
 
     Args:
         begun: how many workers have begun before, shared by all.
+        parent: the process that began it; it may be gone before this one has come so far.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with begun.get_lock():
@@ -227,7 +228,6 @@ def _alone(begun: Any) -> None:
     count = torch.cuda.device_count()
     if count > 1:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu_of(number, count, os.environ.get("CUDA_VISIBLE_DEVICES"))
-    parent = os.getppid()
 
     def watch() -> None:
         while os.getppid() == parent:
