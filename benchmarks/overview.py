@@ -85,7 +85,7 @@ QUESTIONS = {
     "accuracy-whole": ("Accuracy of networks trained whole", "accuracy", ("whole",)),
     "one-feature": ("Accuracy by one feature a class", "k_feature_accuracy_1", ("fine", "coarse", "whole")),
     "attack": ("Accuracy under attack, features, L2 radius 2", "robust_l2_2", ("coarse",)),
-    "attack-pixels": ("Accuracy under attack, pixels, L2 radius 0.25", "robust_l2_0.25", ("whole",)),
+    "attack-pixels": ("Accuracy under attack, pixels, L2 radius 0.125", "robust_l2_0.125", ("whole",)),
     "transfer": ("Few-shot accuracy on unseen classes", "few_shot_accuracy", ("fine", "whole")),
 }
 
