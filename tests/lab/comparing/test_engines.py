@@ -83,6 +83,32 @@ def test_a_worker_ends_though_its_parent_was_gone_before_it_had_begun(tmp_path: 
     assert ended.stdout.strip().isdigit()
 
 
+HOLDS_A_LOCK = """
+import multiprocessing
+from torchdiscern.lab.comparing import engines
+from torchdiscern.lab.comparing.task import Task
+
+held = []
+
+def holds(task):
+    held.append(multiprocessing.RLock())  # a progress bar of the attacks does
+    return {"done": True}
+
+if __name__ == "__main__":
+    engines.perform = holds
+    with engines.Local(1) as engine:
+        engine.submit(Task("ce-0", "ce", {}, folder="", token=""))
+        print(engine.wait()[0][1])
+"""
+
+
+def test_idle_workers_give_back_what_they_hold(tmp_path: Path) -> None:
+    (tmp_path / "holds.py").write_text(HOLDS_A_LOCK)
+    ended = subprocess.run([sys.executable, str(tmp_path / "holds.py")], capture_output=True, text=True)
+    assert ended.stdout == "{'done': True}\n"
+    assert "leaked" not in ended.stderr
+
+
 @pytest.mark.long
 def test_a_ray_cluster_gives_the_same_numbers_though_a_worker_is_killed(alone: Results, tmp_path: Path) -> None:
     pytest.importorskip("ray", reason="needs the extra ray")

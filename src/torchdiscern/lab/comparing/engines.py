@@ -79,10 +79,14 @@ class Local:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._end(kill=bool(self._running or self._lost))
+
+    def _end(self, kill: bool) -> None:
+        """Idle workers end by themselves and give back what they hold; others are killed, to be resumed later."""
         if self._pool is not None:
-            workers = list((self._pool._processes or {}).values())
-            self._pool.shutdown(wait=False, cancel_futures=True)
-            for worker in workers:  # what they were doing is resumed where it was
+            workers = list((self._pool._processes or {}).values()) if kill else []
+            self._pool.shutdown(wait=not kill, cancel_futures=True)
+            for worker in workers:
                 with suppress(ProcessLookupError):
                     os.kill(worker.pid or 0, signal.SIGKILL)
             for worker in workers:
@@ -122,7 +126,7 @@ class Local:
         """All that ran in a broken pool begins again; nobody tells whose process it was that died."""
         lost += self._running.values()
         self._running.clear()
-        self.__exit__()
+        self._end(kill=True)
         for task in lost:
             self._tries[task.key] = self._tries.get(task.key, 1) + 1
             if self._tries[task.key] > TRIES:
