@@ -5,9 +5,9 @@
 
 With `--keep`, what a comparison goes on from (its design, the numbers of its runs, its trials) is copied. Without
 it, each kept comparison is judged again from the numbers of its runs, and the tables, plots and sentences of
-`docs/evidence.md` and the README are written: `<!-- begin NAME COLUMNS -->` to `<!-- end NAME -->` holds a table
-of `results/compare/NAME`; of sentences `sentences.py` speaks. With `--check` nothing is written, and the exit
-status is 1 if a page differs.
+`docs/evidence.md`, and the sentences of the README and `docs/use.md`, are written: `<!-- begin NAME COLUMNS -->`
+to `<!-- end NAME -->` holds a table of `results/compare/NAME`; of sentences `sentences.py` speaks. With `--check`
+nothing is written, and the exit status is 1 if a page differs.
 """
 
 import argparse
@@ -31,7 +31,8 @@ from torchdiscern.lab.environment import trained_on
 from torchdiscern.lab.files import write_atomically
 
 KEPT = Path("results/compare")
-PAGE, README = Path("docs/evidence.md"), Path("README.md")
+PAGE = Path("docs/evidence.md")
+PAGES = (PAGE, Path("README.md"), Path("docs/use.md"))
 IMAGES = Path("docs/images")
 PARTS = ("comparison.json", "records", "checks", "tuning.db")
 MARKS = re.compile(r"(<!-- begin (\S+)((?: \S+)*) -->).*?(<!-- end \2 -->)", re.DOTALL)
@@ -49,7 +50,7 @@ def main() -> int:
         for folder in sorted(KEPT.glob("*/comparison.json")):
             judge(folder.parent)
     stale = []
-    for page in (PAGE, README):
+    for page in PAGES:
         before = page.read_text(encoding="utf-8")
         after = written(before) if page == PAGE else sentences.rewritten(before, everything())
         if after != before:

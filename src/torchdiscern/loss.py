@@ -188,9 +188,9 @@ class DiscriminabilityLoss(nn.Module):
           k-means clusters of the features, with `num_classes` their number. On such a layer 3 and 1 on 100
           clusters made it harder to fool in all four comparisons, and more accurate in three; these weights did
           when all arms had cross-entropy's settings, not reliably when tuned. Adversarial training did more, and
-          so did training on the finer classes, where they are known. On pixels no gain was shown, neither on a
-          network trained from scratch, where these weights lost 3.3 to 4.8 points of accuracy on clusters, nor
-          on a pretrained one fine-tuned.
+          so did training on the finer classes, where they are known. On pixels 1 and 0.5 showed no gain,
+          neither on a network trained from scratch, where they lost 3.3 to 4.8 points of accuracy on clusters,
+          nor on a pretrained one fine-tuned; 3 and 1 were not tried.
         - A network trained from scratch: begin with a tenth of these weights. On CIFAR-100 (90 classes, a thin
           ResNet, ten epochs, five seeds) `renyi` with 1 and 0.5 lost 4.7 points [3.7, 5.6], with 0.1 and 0.05
           0.75 [0.3, 1.2], undecided after correction, and hardly changed the features. With 40% wrong labels the

@@ -87,8 +87,7 @@ class Local:
             workers = list((self._pool._processes or {}).values()) if kill else []
             self._pool.shutdown(wait=not kill, cancel_futures=True)
             for worker in workers:
-                with suppress(ProcessLookupError):
-                    os.kill(worker.pid or 0, signal.SIGKILL)
+                worker.kill()
             for worker in workers:
                 worker.join(5)
         self._pool = None
