@@ -156,13 +156,14 @@ def _row(axes: Axes, top: float, setting: Setting, said: Comparison, metric: str
         zorder=5,
     )
     others = [
-        (found["difference"], arm, found["verdict"])
+        found
         for arm in said.rivals
         if arm not in (*setting.arms.values(), *UNSAID) and (found := said.contrast(arm, metric))
     ]
     if others:
-        highest, arm, verdict = max(others)
-        shown = f"rival: {arm} {scale * highest:+.1f} {verdict}"
+        highest = max(others, key=lambda found: float(found["difference"]))
+        low, high = scale * highest["low"], scale * highest["high"]
+        shown = f"rival: {highest['arm']} [{low:+.1f}, {high:+.1f}] {highest['verdict']}"
         place: dict[str, Any] = {
             "transform": across,
             "va": "center",

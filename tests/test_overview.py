@@ -43,7 +43,7 @@ def drawn(kept: dict[str, Comparison]) -> str:
 def test_a_setting_shows_its_name_and_the_highest_of_the_other_arms() -> None:
     shown = drawn({"caltech101-head-30": comparison(0.01)})
     assert "layer, tuned: clean labels" in shown
-    assert "rival: centre +3.0 undecided" in shown
+    assert "rival: centre [+0.0, +6.0] undecided" in shown
     assert "layer, tuned: 5 images a class" not in shown
 
 
